@@ -60,3 +60,5 @@ pub struct Line {
     /// True for the second and later lines of a message that one JSON object carried.
     pub continues_record: bool,
 }
+pub struct Envelope{o:Vec<Origin>}
+impl Envelope { pub fn new()->Self{Envelope{o:vec![Origin::default()]}} pub fn push(&mut self,n:u64,raw:&str,out:&mut Vec<Line>){ out.push(Line{number:n,last_number:n,text:raw.trim_end().to_owned(),origin:OriginId(0),stamp:None,level:None,logger:None,repeated:1,starts_record:false,continues_record:false}) } pub fn finish(&mut self,_:&mut Vec<Line>){} pub fn origins(&self)->&[Origin]{&self.o} }

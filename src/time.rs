@@ -40,3 +40,5 @@ pub struct PartialDate {
     /// The day of the month, 1 to 31.
     pub day: u32,
 }
+#[derive(Default)] pub struct Timeline; impl Timeline { pub fn offset_ms(&mut self,_:&Stamp)->Option<i64>{None} }
+pub fn iso(_:&Stamp,_:Option<i32>)->Option<String>{None}

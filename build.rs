@@ -1,0 +1,112 @@
+//! Turns `src/signatures/*.toml` into a static table, so that a start parses and compiles nothing.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs};
+
+#[path = "src/signatures/format.rs"]
+#[allow(dead_code)]
+mod format;
+
+use format::{Entry, File, FrameEntry, OneOrMany, expand};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=src/signatures");
+    let mut paths: Vec<_> = fs::read_dir("src/signatures")?
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<Result<_, _>>()?;
+    paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
+    paths.sort();
+    let mut signatures = String::new();
+    let mut frames = String::new();
+    for path in &paths {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let file: File = toml::from_str(&fs::read_to_string(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
+        for entry in &file.signature {
+            signature(&mut signatures, &name, file.engine.as_deref(), entry).map_err(|e| format!("{}: {}: {e}", path.display(), entry.id))?;
+        }
+        for entry in &file.frame {
+            frame(&mut frames, file.engine.as_deref(), entry)?;
+        }
+    }
+    let out = format!(
+        "/// Every signature that is compiled in.\npub static SIGNATURES: &[Signature] = &[\n{signatures}];\n\n/// Every frame rule that is compiled in.\npub static FRAMES: &[FrameRule] = &[\n{frames}];\n"
+    );
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("signatures.rs"), out)?;
+    Ok(())
+}
+
+fn text(value: &str) -> String {
+    format!("Cow::Borrowed({value:?})")
+}
+
+fn optional(value: Option<&str>) -> String {
+    value.map_or("None".into(), |v| format!("Some({})", text(v)))
+}
+
+fn variant(kind: &str, id: &str) -> String {
+    let camel: String = id
+        .split('-')
+        .map(|word| word[..1].to_ascii_uppercase() + &word[1..])
+        .collect();
+    format!("{kind}::{camel}")
+}
+
+fn optional_variant(kind: &str, id: Option<&str>) -> String {
+    id.map_or("None".into(), |id| format!("Some({})", variant(kind, id)))
+}
+
+fn list(values: &OneOrMany) -> String {
+    let items: Vec<String> = values.all().iter().map(|v| text(v)).collect();
+    format!("Cow::Borrowed(&[{}])", items.join(", "))
+}
+
+fn pairs<'a>(values: impl Iterator<Item = (&'a String, &'a String)>) -> String {
+    let items: Vec<String> = values.map(|(k, v)| format!("({}, {})", text(k), text(v))).collect();
+    format!("Cow::Borrowed(&[{}])", items.join(", "))
+}
+
+fn signature(out: &mut String, software: &str, engine: Option<&str>, e: &Entry) -> Result<(), Box<dyn std::error::Error>> {
+    let pattern = e.pattern.as_deref().map(expand).transpose()?;
+    let engine = e.set.get("engine").map(String::as_str).or(engine);
+    writeln!(
+        out,
+        "Signature {{ id: {}, software: {}, engine: {}, anchors: {}, pattern: {}, parser: {}, fact: {}, stage: {}, ends: {}, event: {}, hints: {}, cause: {}, units: {}, set: {}, decimal: {}, any_level: {}, weak: {}, needs_failure: {}, exclusive: {}, open: {}, priority: {} }},",
+        text(&e.id),
+        text(software),
+        optional(engine),
+        list(&e.anchor),
+        optional(pattern.as_deref()),
+        optional_variant("Parser", e.parser.as_deref()),
+        variant("FactKind", &e.fact),
+        optional_variant("Stage", e.stage.as_deref()),
+        optional_variant("Ends", e.ends.as_deref()),
+        optional(e.event.as_deref()),
+        optional_variant("FactKind", e.hints.as_deref()),
+        optional(e.cause.as_deref()),
+        pairs(e.unit.iter()),
+        pairs(e.set.iter().filter(|(k, _)| *k != "engine")),
+        e.decimal,
+        e.any_level,
+        e.weak,
+        e.needs_failure,
+        e.exclusive,
+        e.open,
+        e.priority,
+    )?;
+    Ok(())
+}
+
+fn frame(out: &mut String, engine: Option<&str>, e: &FrameEntry) -> Result<(), Box<dyn std::error::Error>> {
+    writeln!(
+        out,
+        "FrameRule {{ path: {}, functions: {}, code: {}, stage: {}, engine: {}, priority: {} }},",
+        optional(e.path.as_deref()),
+        list(&e.function),
+        optional(e.code.as_deref()),
+        variant("Stage", &e.stage),
+        optional(e.engine.as_deref().or(engine)),
+        e.priority,
+    )?;
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! What was running, as far as the log states it.
+
+use crate::case::{Case, Run};
+use crate::extract::arguments::{self, Arguments, Value};
+use crate::facts::{Fact, FactKind, Strength};
+use crate::post_mortem::{Deployment, Device, Figures};
+
+/// The engines, the outermost first: a program that runs another one names the deployment.
+const OUTERMOST: &[&str] = &[
+    "tgi", "sglang", "lmdeploy", "tensorrt-llm", "vllm", "ollama", "llama.cpp", "deepspeed", "transformers", "accelerate", "bitsandbytes",
+    "other", "pytorch", "kubernetes", "kernel",
+];
+/// How many engines from the front of the list are servers; the rest are libraries and hosts.
+const SERVERS: usize = 7;
+
+/// Devices beyond this number are left out.
+const MAX_DEVICES: usize = 64;
+
+/// The figures that arguments put in force.
+pub fn figures_of(arguments: &Arguments) -> Figures {
+    let deployed = arguments::deployment(arguments);
+    Figures {
+        max_model_len: deployed.max_model_len,
+        gpu_memory_utilization: deployed.gpu_memory_utilization,
+        ..Figures::default()
+    }
+}
+
+/// The engine that ran the model.
+pub fn engine(case: &Case) -> Option<String> {
+    let mut votes: Vec<(&str, u32)> = OUTERMOST.iter().map(|&engine| (engine, 0)).collect();
+    for fact in &case.facts {
+        let Some(engine) = fact.engine.as_deref() else { continue };
+        let weight = match fact.kind {
+            FactKind::Arguments | FactKind::RunStart => 40,
+            FactKind::Context if &*fact.rule == "format" => 20,
+            FactKind::Mark | FactKind::Metrics | FactKind::Device => 10,
+            _ if fact.strength <= Strength::Weak => 2,
+            _ if fact.is_exception => 6,
+            _ => 8,
+        };
+        if let Some(vote) = votes.iter_mut().find(|(name, _)| *name == engine) {
+            vote.1 += weight;
+        }
+    }
+    let most_of_a_server = votes.iter().take(SERVERS).map(|&(_, votes)| votes).max().unwrap_or(0);
+    let server = votes.iter().take(SERVERS).find(|&&(_, votes)| votes >= 6 && votes * 5 >= most_of_a_server);
+    let any = || votes.iter().find(|&&(_, votes)| votes >= 6).or_else(|| votes.iter().find(|&&(_, votes)| votes > 0));
+    server.or_else(any).map(|(name, _)| (*name).to_owned())
+}
+
+/// The deployment of a run, completed from the other runs.
+pub fn deployment(case: &Case, run: Option<&Run>) -> Deployment {
+    let mut deployment = Deployment { engine: engine(case), ..Deployment::default() };
+    let own: Vec<&Fact> = run.map(|run| run.facts.iter().map(|&i| &case.facts[i]).collect()).unwrap_or_default();
+    let all: Vec<&Fact> = case.facts.iter().collect();
+    for facts in [&own, &all] {
+        read_arguments(&mut deployment, facts);
+        read_context(&mut deployment, facts);
+    }
+    deployment.devices = devices(case);
+    deployment
+}
+
+fn read_arguments(deployment: &mut Deployment, facts: &[&Fact]) {
+    // The dump of the engine's own parser beats a command line, a later dump completes an earlier one.
+    let mut dumps: Vec<&Arguments> = facts.iter().filter_map(|fact| fact.arguments.as_deref()).collect();
+    dumps.sort_by_key(|arguments| u8::from(arguments.engine.is_none()));
+    for arguments in dumps {
+        let deployed = arguments::deployment(arguments);
+        let d = &mut *deployment;
+        d.engine_version = d.engine_version.take().or(deployed.version);
+        d.model = d.model.take().or(deployed.model);
+        d.dtype = d.dtype.take().or(deployed.dtype);
+        d.quantization = d.quantization.take().or(deployed.quantization);
+        d.tensor_parallel = d.tensor_parallel.or(deployed.tensor_parallel);
+        d.max_model_len = d.max_model_len.or(deployed.max_model_len);
+        d.gpu_memory_utilization = d.gpu_memory_utilization.or(deployed.gpu_memory_utilization);
+        for (key, value) in &arguments.values {
+            d.arguments.entry(key.clone()).or_insert_with(|| json(value));
+        }
+    }
+}
+
+fn read_context(deployment: &mut Deployment, facts: &[&Fact]) {
+    let word = |name: &str, strict: bool| {
+        facts
+            .iter()
+            .rev()
+            .filter(|f| !strict || !f.kind.is_failure())
+            .find_map(|f| f.word(name))
+            .or_else(|| facts.iter().rev().find_map(|f| f.word(name)))
+            .map(str::to_owned)
+    };
+    let d = deployment;
+    let engine = d.engine.clone();
+    let version = || {
+        facts
+            .iter()
+            .filter(|f| f.engine.is_none() || f.engine.as_deref() == engine.as_deref())
+            .filter(|f| matches!(f.kind, FactKind::RunStart | FactKind::Context | FactKind::Mark | FactKind::Arguments))
+            .find_map(|f| f.word("version"))
+            .map(str::to_owned)
+    };
+    d.engine_version = d.engine_version.take().or_else(version);
+    d.model = d.model.take().or_else(|| word("model", true));
+    d.dtype = d.dtype.take().or_else(|| word("dtype", true));
+    d.quantization = d.quantization.take().or_else(|| word("quantization", true));
+    let number = |name: &str| facts.iter().rev().find_map(|f| f.number(name)).and_then(|n| u64::try_from(n).ok());
+    d.tensor_parallel = d.tensor_parallel.or_else(|| number("tensor_parallel"));
+    d.max_model_len = d.max_model_len.or_else(|| facts.iter().rev().filter(|f| !f.kind.is_failure()).find_map(|f| f.figures.max_model_len));
+    d.gpu_memory_utilization = d.gpu_memory_utilization.or_else(|| facts.iter().rev().find_map(|f| f.figures.gpu_memory_utilization));
+}
+
+fn devices(case: &Case) -> Vec<Device> {
+    let mut devices: Vec<Device> = Vec::new();
+    for fact in &case.facts {
+        let Some(index) = fact.figures.device.or_else(|| fact.figures.total_bytes.map(|_| 0)) else { continue };
+        let name = fact.word("device_name").map(str::to_owned);
+        let known = devices.iter().position(|device| device.index == index);
+        if let Some(device) = known.and_then(|at| devices.get_mut(at)) {
+            device.name = device.name.take().or(name);
+            device.total_bytes = device.total_bytes.or(fact.figures.total_bytes);
+        } else if devices.len() < MAX_DEVICES {
+            devices.push(Device { index, name, total_bytes: fact.figures.total_bytes });
+        }
+    }
+    devices.sort_by_key(|device| device.index);
+    devices
+}
+
+fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::None => serde_json::Value::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Int(value) => (*value).into(),
+        Value::Float(value) => (*value).into(),
+        Value::Str(value) | Value::Raw(value) => value.as_str().into(),
+        Value::List(values) => values.iter().map(json).collect(),
+    }
+}

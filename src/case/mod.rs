@@ -1,0 +1,261 @@
+//! Facts put in order: runs of an engine, what each run was at, what it states of itself.
+
+pub mod deployment;
+pub mod ledger;
+pub mod timeline;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::envelope::{Origin, OriginId};
+use crate::facts::{Ends, Fact, FactKind, Stage};
+use crate::post_mortem::{Figures, Phase};
+
+/// Facts of one rule and origin beyond this number are only counted.
+const KEPT_OF_A_KIND: u64 = 200;
+/// Facts beyond this number are only counted.
+const MAX_FACTS: usize = 60_000;
+
+/// Takes facts as they come and keeps a bounded number of them.
+#[derive(Default)]
+pub struct Collector {
+    facts: Vec<Fact>,
+    seen: HashMap<(Arc<str>, OriginId), (u64, usize)>,
+}
+
+impl Collector {
+    /// Takes a fact. Of a long series of alike facts the first ones and the last one are kept.
+    pub fn push(&mut self, fact: Fact) {
+        let periodic = matches!(fact.kind, FactKind::RequestServed | FactKind::Metrics | FactKind::Preempted | FactKind::Context | FactKind::Payload);
+        let limit = if periodic { 4 } else { KEPT_OF_A_KIND };
+        let key = (fact.rule.clone(), fact.place.origin);
+        let next = self.facts.len();
+        let (count, last) = self.seen.entry(key).or_insert((0, next));
+        *count += fact.repeats;
+        let full = *count > limit || next >= MAX_FACTS;
+        if full && let Some(kept) = self.facts.get_mut(*last) {
+            // The newest takes the last place, so that the end of a log is known whatever its length.
+            let repeats = kept.repeats + fact.repeats;
+            // Two neighbours in time merge; a series is interrupted by any other fact, which starts a new one.
+            if *last + 1 == next || next >= MAX_FACTS || !periodic {
+                *kept = Fact { repeats, ..fact };
+                return;
+            }
+            *last = next;
+            self.facts.push(fact);
+            return;
+        }
+        *last = next;
+        self.facts.push(fact);
+    }
+
+    /// The facts in the order of the log.
+    pub fn finish(mut self) -> Vec<Fact> {
+        self.facts.sort_by_key(|fact| fact.place.first_line);
+        self.facts
+    }
+}
+
+/// One run of an engine or script.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// Indexes of its facts.
+    pub facts: Vec<usize>,
+    /// The container that it ran in, when the log tells several apart.
+    pub container: Option<String>,
+    /// Index of the fact that says that it came up.
+    pub ready: Option<usize>,
+    /// True when the log holds its start.
+    pub has_start: bool,
+    /// Index of the fact that ended its process.
+    pub ended: Option<usize>,
+}
+
+/// All that a log says, in order.
+pub struct Case {
+    /// The facts in the order of the log.
+    pub facts: Vec<Fact>,
+    /// The stage that was in force when each fact was written.
+    pub stages: Vec<Option<Stage>>,
+    /// The runs in the order in which they began.
+    pub runs: Vec<Run>,
+    /// Who wrote what.
+    pub origins: Vec<Origin>,
+    /// Lines read.
+    pub lines: u64,
+    /// The year to assume for stamps that have none.
+    pub year: Option<i32>,
+}
+
+impl Case {
+    /// Puts facts in order.
+    pub fn new(facts: Vec<Fact>, origins: Vec<Origin>, lines: u64, year: Option<i32>) -> Self {
+        let mut case = Case { stages: vec![None; facts.len()], facts, runs: Vec::new(), origins, lines, year };
+        case.split_into_runs();
+        for index in 0..case.runs.len() {
+            case.follow_stages(index);
+        }
+        case
+    }
+
+    fn container(&self, fact: &Fact) -> Option<String> {
+        self.origins.get(fact.place.origin.0 as usize).and_then(|origin| origin.container.clone())
+    }
+
+    fn split_into_runs(&mut self) {
+        // The open run of each container, and which start marks it has seen from which origin.
+        let mut open: BTreeMap<Option<String>, usize> = BTreeMap::new();
+        let mut starts: HashMap<usize, Vec<(Arc<str>, OriginId)>> = HashMap::new();
+        for index in 0..self.facts.len() {
+            let fact = &self.facts[index];
+            let container = self.container(fact);
+            let mut run = open.get(&container).copied();
+            if fact.kind == FactKind::RunStart {
+                let mark = (fact.rule.clone(), fact.place.origin);
+                let again = run.is_some_and(|r| {
+                    self.runs[r].ended.is_some() || starts.get(&r).is_some_and(|seen| seen.contains(&mark))
+                });
+                if again {
+                    run = None;
+                }
+            }
+            let run = run.unwrap_or_else(|| {
+                self.runs.push(Run { container: container.clone(), ..Run::default() });
+                self.runs.len() - 1
+            });
+            open.insert(container, run);
+            let fact = &self.facts[index];
+            if fact.kind == FactKind::RunStart {
+                starts.entry(run).or_default().push((fact.rule.clone(), fact.place.origin));
+                self.runs[run].has_start = true;
+            }
+            let ends = fact.ends == Some(Ends::Process) || matches!(fact.kind, FactKind::ProcessExit | FactKind::OrderlyStop);
+            let is_ready = fact.kind == FactKind::Mark && fact.event.as_deref() == Some("ready") || fact.kind == FactKind::RequestServed;
+            let entry = &mut self.runs[run];
+            entry.facts.push(index);
+            if ends {
+                entry.ended = Some(index);
+            }
+            if is_ready && entry.ready.is_none() {
+                entry.ready = Some(index);
+            }
+        }
+    }
+
+    /// Notes for each fact of a run what its process was at.
+    fn follow_stages(&mut self, run: usize) {
+        let mut by_origin: BTreeMap<OriginId, Stage> = BTreeMap::new();
+        let mut latest: Option<Stage> = None;
+        for position in 0..self.runs[run].facts.len() {
+            let index = self.runs[run].facts[position];
+            let fact = &self.facts[index];
+            let origin = fact.place.origin;
+            let names_process = self.origins.get(origin.0 as usize).is_some_and(|o| o.process.is_some());
+            let own = by_origin.get(&origin).copied();
+            self.stages[index] = if names_process { own.or(latest) } else { latest.or(own) };
+            let reached = match fact.kind {
+                FactKind::Mark => fact.stage,
+                FactKind::RequestServed => Some(Stage::Serve),
+                FactKind::RunStart if latest.is_none() => Some(Stage::Load),
+                _ => None,
+            };
+            if let Some(stage) = reached {
+                by_origin.insert(origin, stage);
+                latest = Some(stage);
+            }
+        }
+    }
+
+    /// The figures of a fact, completed by the last lines before it of the same process and run.
+    pub fn figures_at(&self, run: &Run, index: usize) -> Figures {
+        let mut figures = self.facts[index].figures.clone();
+        let own = self.facts[index].place.origin;
+        let same_process = |origin: OriginId| {
+            let process = |id: OriginId| self.origins.get(id.0 as usize).and_then(|o| o.process.as_deref());
+            match (process(own), process(origin)) {
+                (Some(a), Some(b)) => a == b,
+                _ => true,
+            }
+        };
+        let mut earlier: Vec<usize> = run.facts.iter().copied().filter(|&other| other < index).collect();
+        earlier.reverse();
+        for pass in [true, false] {
+            for &other in &earlier {
+                let fact = &self.facts[other];
+                if fact.kind.is_failure() || fact.kind == FactKind::Hint || same_process(fact.place.origin) != pass {
+                    continue;
+                }
+                complete(&mut figures, &fact.figures);
+                if let Some(arguments) = &fact.arguments {
+                    complete(&mut figures, &deployment::figures_of(arguments));
+                }
+            }
+        }
+        figures
+    }
+}
+
+/// Fills what a message does not say from an earlier one.
+fn complete(figures: &mut Figures, earlier: &Figures) {
+    macro_rules! fill {
+        ($($field:ident),*) => { $( if figures.$field.is_none() { figures.$field.clone_from(&earlier.$field); } )* };
+    }
+    fill!(
+        device, tried_bytes, total_bytes, free_bytes, allocated_bytes, reserved_bytes, reserved_unallocated_bytes, process_bytes, weights_bytes,
+        kv_available_bytes, kv_needed_bytes, kv_tokens, max_model_len, prefill_tokens, gpu_memory_utilization, private_pools_bytes,
+        other_processes_bytes, limit_bytes, requested_bytes, activation_bytes, non_torch_bytes, graph_bytes, kv_cache_bytes, host_used_bytes,
+        host_total_bytes
+    );
+}
+
+/// A failure with all that surrounds it: what a cause is asked about.
+pub struct Situation<'c> {
+    /// The whole case.
+    pub case: &'c Case,
+    /// The run that it happened in.
+    pub run: &'c Run,
+    /// The failure.
+    pub fact: &'c Fact,
+    /// What the process was at.
+    pub stage: Option<Stage>,
+    /// The figures of the message, completed from the lines before it.
+    pub figures: Figures,
+    /// The outermost engine.
+    pub engine: Option<&'c str>,
+    /// The model as the engine was given it.
+    pub model: Option<&'c str>,
+}
+
+impl Situation<'_> {
+    /// True when the fact is of this kind.
+    pub fn is(&self, kind: FactKind) -> bool {
+        self.fact.kind == kind
+    }
+
+    /// True when the process was at one of these stages.
+    pub fn at(&self, stages: &[Stage]) -> bool {
+        self.stage.is_some_and(|stage| stages.contains(&stage))
+    }
+
+    /// The phase of the contract.
+    pub fn phase(&self) -> Option<Phase> {
+        self.stage.map(phase)
+    }
+
+    /// True when an earlier fact or hint of the run is of this kind.
+    pub fn hinted(&self, kind: FactKind) -> bool {
+        self.run.facts.iter().map(|&i| &self.case.facts[i]).any(|f| f.kind == FactKind::Hint && f.hints == Some(kind))
+    }
+}
+
+/// The contract's phase of a stage.
+pub fn phase(stage: Stage) -> Phase {
+    match stage {
+        Stage::Download => Phase::Download,
+        Stage::Load | Stage::Weights => Phase::Load,
+        Stage::Profile | Stage::KvCache | Stage::Sampler => Phase::Profile,
+        Stage::Capture => Phase::GraphCapture,
+        Stage::Serve | Stage::Prefill | Stage::Decode => Phase::Serve,
+        Stage::Train => Phase::Train,
+    }
+}

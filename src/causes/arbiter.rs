@@ -1,0 +1,332 @@
+//! Which failure was the root of what followed, and which cause it has.
+//!
+//! A run falls into episodes: failures and symptoms up to the next sign of health of the same process. The last
+//! episode, when nothing healthy follows, ended the run. Within an episode the root is what came first among the
+//! failures that explain themselves; what often only follows from others comes after them, symptoms never.
+
+use std::cmp::Reverse;
+
+use crate::case::{Case, Run, Situation};
+use crate::causes::{CAUSES, Cause, Claim, by_id};
+use crate::facts::{Ends, Fact, FactKind, Stage, Strength};
+use crate::post_mortem::{Contributing, Impact};
+
+/// A verdict on one episode, or on several alike.
+pub struct Verdict {
+    /// The cause.
+    pub cause: &'static Cause,
+    /// Probability that it is right.
+    pub confidence: f64,
+    /// Index of the run.
+    pub run: usize,
+    /// What the process was at.
+    pub stage: Option<Stage>,
+    /// Index of the decisive fact.
+    pub decisive: usize,
+    /// Facts that say the same cause, the decisive one first.
+    pub proof: Vec<usize>,
+    /// Facts that led to it.
+    pub context: Vec<usize>,
+    /// Facts that followed from it.
+    pub symptoms: Vec<usize>,
+    /// What it did.
+    pub impact: Impact,
+    /// True when a later run came up well.
+    pub recovered: bool,
+    /// How often it happened.
+    pub occurrences: u64,
+    /// Causes that helped.
+    pub contributing: Vec<Contributing>,
+}
+
+struct Episode {
+    facts: Vec<usize>,
+    survived: bool,
+}
+
+/// The verdicts on a case, the gravest first.
+pub fn verdicts(case: &Case, engine: Option<&str>, model: Option<&str>) -> Vec<Verdict> {
+    let mut verdicts: Vec<Verdict> = Vec::new();
+    for (index, run) in case.runs.iter().enumerate() {
+        for episode in episodes(case, run) {
+            if let Some(verdict) = judge(case, index, run, &episode, engine, model) {
+                merge(&mut verdicts, verdict);
+            }
+        }
+    }
+    for verdict in &mut verdicts {
+        let container = &case.runs[verdict.run].container;
+        verdict.recovered = verdict.impact == Impact::ProcessDied
+            && case.runs.iter().skip(verdict.run + 1).any(|later| later.container == *container && later.ready.is_some() && later.ended.is_none());
+    }
+    let said = |v: &Verdict| v.cause.id != "unknown";
+    let known_died = verdicts.iter().any(|v| said(v) && v.impact == Impact::ProcessDied);
+    verdicts.retain(|v| said(v) || !known_died || v.impact == Impact::ProcessDied);
+    verdicts.sort_by_key(|v| (v.impact, Reverse(v.run), Reverse(said(v)), v.decisive));
+    verdicts
+}
+
+/// Crash loops and repeated request failures are one incident, with the figures of the last.
+fn merge(verdicts: &mut Vec<Verdict>, new: Verdict) {
+    let same = verdicts.iter_mut().find(|old| old.cause.id == new.cause.id && old.impact == new.impact);
+    match same {
+        Some(old) => {
+            let occurrences = old.occurrences + new.occurrences;
+            if new.confidence + 0.05 >= old.confidence {
+                *old = new;
+            }
+            old.occurrences = occurrences;
+        }
+        None => verdicts.push(new),
+    }
+}
+
+fn is_trouble(fact: &Fact) -> bool {
+    fact.kind.is_failure() || matches!(fact.kind, FactKind::Symptom | FactKind::ProcessExit | FactKind::Hint | FactKind::StopSignal)
+}
+
+/// True for signs that the process went on.
+fn is_health(fact: &Fact) -> bool {
+    match fact.kind {
+        FactKind::RequestServed | FactKind::Retry | FactKind::Completed => true,
+        FactKind::Mark => !matches!(fact.event.as_deref(), None | Some("download-started" | "load-started")),
+        _ => false,
+    }
+}
+
+fn episodes(case: &Case, run: &Run) -> Vec<Episode> {
+    let mut episodes = Vec::new();
+    let mut current: Vec<usize> = Vec::new();
+    for &index in &run.facts {
+        let fact = &case.facts[index];
+        if is_trouble(fact) {
+            current.push(index);
+            continue;
+        }
+        if current.is_empty() || !is_health(fact) {
+            continue;
+        }
+        let fatal = current.iter().any(|&i| case.facts[i].ends == Some(Ends::Process) || case.facts[i].kind == FactKind::ProcessExit);
+        let fails = current.iter().any(|&i| case.facts[i].kind.is_failure());
+        let same_process = current
+            .iter()
+            .all(|&i| case.facts[i].place.origin == fact.place.origin || !case.facts[i].kind.is_failure());
+        let closes = match fact.kind {
+            FactKind::RequestServed | FactKind::Completed => !fatal,
+            FactKind::Retry => !fatal && same_process,
+            _ => !fatal && same_process,
+        };
+        if closes && fails {
+            episodes.push(Episode { facts: std::mem::take(&mut current), survived: true });
+        } else if closes && !fails {
+            // Hints and symptoms alone are forgotten when the process goes on; hints still count as context.
+            current.retain(|&i| case.facts[i].kind == FactKind::Hint);
+        }
+    }
+    if !current.is_empty() {
+        episodes.push(Episode { facts: current, survived: false });
+    }
+    episodes
+}
+
+/// The place of a fact in the contest for the root: lower comes first.
+fn standing(fact: &Fact) -> u8 {
+    let follows = fact.kind.may_follow() || fact.kind == FactKind::HostMemory && fact.word("how") == Some("sigkill");
+    match (fact.strength, follows) {
+        (Strength::Exact, false) => 0,
+        (Strength::Exact, true) if !matches!(fact.kind, FactKind::Failure | FactKind::StopSignal) => 1,
+        (Strength::Weak, false) => 2,
+        (Strength::Weak, true) => 3,
+        (Strength::Exact, true) => 4,
+        (Strength::Demoted, _) => 5,
+        (Strength::Form, _) => match fact.kind {
+            FactKind::Internal => 6,
+            _ => 7,
+        },
+    }
+}
+
+fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Option<&str>, model: Option<&str>) -> Option<Verdict> {
+    let facts = &case.facts;
+    let mut candidates: Vec<usize> = episode.facts.iter().copied().filter(|&i| facts[i].kind.is_failure()).collect();
+    let was_up = run.ready.is_some_and(|ready| episode.facts.first().is_some_and(|&first| ready < first));
+    let fatal = episode.facts.iter().any(|&i| facts[i].ends == Some(Ends::Process) || facts[i].kind == FactKind::ProcessExit && !is_clean_exit(&facts[i]));
+    let died = !episode.survived && (fatal || !was_up);
+
+    if candidates.is_empty() && died {
+        // Nothing but symptoms: a message that was logged below the level of an error may be the reason.
+        candidates = episode.facts.iter().copied().filter(|&i| facts[i].kind == FactKind::Hint && facts[i].strength == Strength::Demoted).collect();
+        if candidates.is_empty() {
+            candidates = episode
+                .facts
+                .iter()
+                .copied()
+                .filter(|&i| matches!(facts[i].kind, FactKind::Symptom | FactKind::ProcessExit | FactKind::StopSignal) && !is_clean_exit(&facts[i]))
+                .collect();
+        }
+    }
+    if candidates.is_empty() {
+        return None;
+    }
+    // A failure that the process got over before it came up was a fallback.
+    if episode.survived && !was_up {
+        return None;
+    }
+    let unexplained_form = candidates.iter().all(|&i| facts[i].strength == Strength::Form && !facts[i].is_exception);
+    if unexplained_form && !died {
+        return None;
+    }
+    candidates.sort_by_key(|&i| (standing(&facts[i]), facts[i].place.first_line, Reverse(facts[i].priority)));
+    let first = *candidates.first()?;
+    // Of the copies of one message the most complete is decisive.
+    let same = |i: usize| facts[i].kind == facts[first].kind && standing(&facts[i]) == standing(&facts[first]);
+    let root = candidates.iter().copied().filter(|&i| same(i) && is_copy(&facts[first], &facts[i])).max_by_key(|&i| (richness(&facts[i]), Reverse(i)))?;
+
+    let situation = situation(case, run, root, first, engine, model);
+    let claims = claims(&situation);
+    let (cause, weight) = claims.first().map(|(cause, claim)| (*cause, claim.weight))?;
+    let mut contributing: Vec<Contributing> = claims
+        .into_iter()
+        .skip(1)
+        .filter(|(other, _)| other.id != "unknown" && other.id != "internal-error")
+        .map(|(other, claim)| Contributing { cause: other.id, confidence: round(claim.weight.min(0.6)), reason: claim.reason })
+        .collect();
+    let mut proof = vec![root];
+    let mut context = Vec::new();
+    let mut symptoms = Vec::new();
+    for &i in &episode.facts {
+        if i == root {
+            continue;
+        }
+        let fact = &facts[i];
+        if !fact.kind.is_failure() {
+            match fact.kind {
+                FactKind::Hint => context.push(i),
+                _ => symptoms.push(i),
+            }
+            continue;
+        }
+        let own = situation_of(case, run, i, engine, model);
+        let best = claims(&own).into_iter().next().map(|(cause, claim)| (cause, claim.weight));
+        match best {
+            Some((other, _)) if other.id == cause.id && fact.strength >= Strength::Weak || is_copy(&facts[root], fact) => proof.push(i),
+            Some((other, other_weight)) => {
+                symptoms.push(i);
+                let competes = standing(fact) <= 2 && other.id != "unknown" && !fact.kind.may_follow();
+                if competes && contributing.iter().all(|c| c.cause != other.id) {
+                    let reason = format!("line {} says so in its own right", fact.place.first_line);
+                    contributing.push(Contributing { cause: other.id, confidence: round((other_weight * 0.5).min(0.5)), reason });
+                }
+            }
+            None => symptoms.push(i),
+        }
+    }
+    for &i in context.iter() {
+        if let Some(kind) = facts[i].hints
+            && facts[i].strength != Strength::Demoted
+        {
+            let other = CAUSES.iter().find(|c| c.kinds.contains(&kind));
+            if let Some(other) = other
+                && other.id != cause.id
+                && contributing.iter().all(|c| c.cause != other.id)
+            {
+                let reason = format!("line {} points to it", facts[i].place.first_line);
+                contributing.push(Contributing { cause: other.id, confidence: 0.3, reason });
+            }
+        }
+    }
+    let impact = if died {
+        Impact::ProcessDied
+    } else if matches!(facts[root].kind, FactKind::CaptureFailed) && episode.survived {
+        Impact::Degraded
+    } else {
+        Impact::RequestsFailed
+    };
+    let occurrences = if died { 1 } else { proof.iter().map(|&i| facts[i].repeats).max().unwrap_or(1).max(count_distinct(case, &proof)) };
+    Some(Verdict {
+        cause,
+        confidence: round(weight),
+        run: run_index,
+        stage: situation.stage,
+        decisive: root,
+        proof,
+        context,
+        symptoms,
+        impact,
+        recovered: false,
+        occurrences,
+        contributing,
+    })
+}
+
+fn round(weight: f64) -> f64 {
+    (weight * 100.0).round() / 100.0
+}
+
+/// Requests fail one by one; copies of one failure are printed close together.
+fn count_distinct(case: &Case, proof: &[usize]) -> u64 {
+    let rule = proof.first().map(|&i| case.facts[i].rule.clone());
+    let mut lines: Vec<u64> = proof.iter().map(|&i| &case.facts[i]).filter(|f| Some(&f.rule) == rule.as_ref()).map(|f| f.place.first_line).collect();
+    lines.sort_unstable();
+    1 + lines.windows(2).filter(|pair| pair[1] - pair[0] > 3).count() as u64
+}
+
+fn is_clean_exit(fact: &Fact) -> bool {
+    fact.kind == FactKind::ProcessExit && (fact.number("exit_code") == Some(0) || fact.word("exit_code").is_none() && fact.word("signal").is_none())
+}
+
+fn is_copy(a: &Fact, b: &Fact) -> bool {
+    a.kind == b.kind
+        && (a.rule == b.rule || a.figures.tried_bytes.is_some())
+        && (a.figures.tried_bytes == b.figures.tried_bytes || a.figures.tried_bytes.is_none() || b.figures.tried_bytes.is_none())
+        && (a.figures.device == b.figures.device || a.figures.device.is_none() || b.figures.device.is_none())
+}
+
+/// How many figures a fact gives.
+fn richness(fact: &Fact) -> usize {
+    let f = &fact.figures;
+    [
+        f.tried_bytes.is_some(),
+        f.total_bytes.is_some(),
+        f.free_bytes.is_some(),
+        f.allocated_bytes.is_some(),
+        f.reserved_bytes.is_some(),
+        f.reserved_unallocated_bytes.is_some(),
+        f.process_bytes.is_some(),
+        f.kv_available_bytes.is_some(),
+        f.kv_needed_bytes.is_some(),
+        f.kv_tokens.is_some(),
+        f.max_model_len.is_some(),
+        f.prefill_tokens.is_some(),
+        f.limit_bytes.is_some(),
+    ]
+    .into_iter()
+    .filter(|given| *given)
+    .count()
+}
+
+fn situation<'c>(case: &'c Case, run: &'c Run, root: usize, first: usize, engine: Option<&'c str>, model: Option<&'c str>) -> Situation<'c> {
+    let mut situation = situation_of(case, run, root, engine, model);
+    // The copy that came first knows the stage best: it has the traceback, or stands nearest to the marks.
+    let earlier = &case.facts[first];
+    if !case.facts[root].stage_is_proven {
+        situation.stage = if earlier.stage_is_proven { earlier.stage } else { case.stages[first].or(situation.stage) };
+    }
+    situation
+}
+
+fn situation_of<'c>(case: &'c Case, run: &'c Run, index: usize, engine: Option<&'c str>, model: Option<&'c str>) -> Situation<'c> {
+    let fact = &case.facts[index];
+    let stage = if fact.stage_is_proven { fact.stage } else { case.stages[index].or(fact.stage) };
+    Situation { case, run, fact, stage, figures: case.figures_at(run, index), engine, model }
+}
+
+/// What the causes make of a failure, the heaviest claim first. A user's own rule names its cause itself.
+fn claims(situation: &Situation<'_>) -> Vec<(&'static Cause, Claim)> {
+    if let Some(cause) = situation.fact.cause.as_deref().and_then(by_id) {
+        return vec![(cause, Claim { weight: 0.95, reason: format!("your own rule `{}` says so", situation.fact.rule) })];
+    }
+    let mut claims: Vec<(&'static Cause, Claim)> = CAUSES.iter().filter_map(|cause| (cause.claim)(situation).map(|claim| (*cause, claim))).collect();
+    claims.sort_by(|a, b| b.1.weight.total_cmp(&a.1.weight));
+    claims
+}

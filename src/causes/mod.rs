@@ -1,0 +1,158 @@
+//! The causes, one file each, and the arbiter that weighs them against one another.
+//!
+//! A cause never sees text: it is asked what it makes of a failure in its situation, and answers with a weight.
+
+use crate::case::Situation;
+use crate::facts::{Fact, FactKind, Stage, Strength};
+use crate::post_mortem::Remedy;
+
+pub mod arbiter;
+
+/// What a cause makes of a failure.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Probability that this cause is the one, all that the situation tells taken into account.
+    pub weight: f64,
+    /// Why, in one sentence; used when it is only contributing.
+    pub reason: String,
+}
+
+impl Claim {
+    /// A claim with its reason.
+    pub fn new(weight: f64, reason: impl Into<String>) -> Option<Self> {
+        Some(Claim { weight, reason: reason.into() })
+    }
+}
+
+/// One root cause: what it is, when it applies, what to say and to do about it.
+pub struct Cause {
+    /// Its id in the contract.
+    pub id: &'static str,
+    /// The family that it belongs to: lower-case, hyphens.
+    pub family: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
+    /// The facts that state it outright.
+    pub kinds: &'static [FactKind],
+    /// What it means, how it is recognised, how it is fixed, in Markdown; `explain` and the docs print it.
+    pub doc: &'static str,
+    /// What it makes of a failure.
+    pub claim: fn(&Situation<'_>) -> Option<Claim>,
+    /// One line with figures.
+    pub headline: fn(&Situation<'_>) -> String,
+    /// Why it happened, in sentences.
+    pub explanation: fn(&Situation<'_>) -> String,
+    /// What would help, in words.
+    pub remedies: fn(&Situation<'_>) -> Vec<Remedy>,
+}
+
+macro_rules! causes {
+    ($($module:ident),* $(,)?) => {
+        $(mod $module;)*
+        /// Every cause, in the order of the taxonomy.
+        pub static CAUSES: &[&Cause] = &[$(&$module::CAUSE),*];
+    };
+}
+
+causes!(
+    weight_oom,
+    prefill_oom,
+    kv_cache_oom,
+    sampler_oom,
+    graph_capture_oom,
+    inference_oom,
+    training_oom,
+    fragmentation_oom,
+    gpu_occupied,
+    host_oom,
+    shm_exhausted,
+    disk_full,
+    meta_tensor_offload,
+    quantized_offload_refused,
+    device_mismatch,
+    template_error,
+    integer_overflow,
+    nan_logits,
+    context_limit_config,
+    parallelism_config,
+    quantization_unsupported,
+    dtype_unsupported,
+    model_unsupported,
+    remote_code_refused,
+    invalid_argument,
+    model_auth,
+    model_download,
+    weights_invalid,
+    cuda_unavailable,
+    gpu_arch_unsupported,
+    cuda_fault,
+    collective_failure,
+    gpu_hardware,
+    missing_dependency,
+    port_in_use,
+    internal_error,
+    overload,
+    terminated,
+    unknown,
+);
+
+/// The cause with an id.
+pub fn by_id(id: &str) -> Option<&'static Cause> {
+    CAUSES.iter().copied().find(|cause| cause.id == id)
+}
+
+/// What a process holds on a device before any tensor: CUDA context, modules, workspaces.
+const CONTEXT: u64 = 600 * 1024 * 1024;
+
+/// The weight of a failure that the message itself states.
+fn stated(s: &Situation<'_>) -> f64 {
+    match s.fact.strength {
+        Strength::Exact => 0.97,
+        Strength::Weak => 0.7,
+        Strength::Demoted => 0.6,
+        Strength::Form => 0.5,
+    }
+}
+
+/// The claim of a cause that one kind of fact states outright.
+fn direct(s: &Situation<'_>, kind: FactKind, reason: &str) -> Option<Claim> {
+    if s.is(kind) { Claim::new(stated(s), reason) } else { None }
+}
+
+/// The claim of a memory cause that the stage decides.
+fn memory_at(s: &Situation<'_>, stages: &[Stage], reason: &str) -> Option<Claim> {
+    if !s.is(FactKind::OutOfMemory) || !s.at(stages) {
+        return None;
+    }
+    Claim::new(if s.fact.stage_is_proven { 0.95 } else { 0.85 } * stated(s) / 0.97, reason)
+}
+
+/// The signal that ended a process, from the signal or from an exit code above 128 or below 0.
+fn exit_signal(fact: &Fact) -> Option<i64> {
+    if !matches!(fact.kind, FactKind::ProcessExit | FactKind::Symptom | FactKind::Failure) {
+        return None;
+    }
+    let from_code = || match fact.number("exit_code")? {
+        code if code > 128 => Some(code - 128),
+        code if code < 0 => Some(-code),
+        _ => None,
+    };
+    fact.number("signal").or_else(from_code)
+}
+
+/// A size for people.
+pub fn gib(bytes: u64) -> String {
+    format!("{:.2} GiB", bytes as f64 / (1u64 << 30) as f64)
+}
+
+/// A remedy in words.
+pub fn advice(id: &str, title: impl Into<String>, rationale: impl Into<String>, tradeoff: impl Into<String>) -> Remedy {
+    Remedy {
+        id: id.to_owned(),
+        title: title.into(),
+        rationale: rationale.into(),
+        tradeoff: tradeoff.into(),
+        command: None,
+        changes: Vec::new(),
+    }
+}

@@ -1,0 +1,108 @@
+//! The command line: definitions, exit codes, and all that is printed outside a report.
+
+mod analyze;
+mod explain;
+mod shell;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Reads the log of an LLM inference server that died and writes the post-mortem.
+#[derive(Debug, Parser)]
+#[command(name = "oomdoc", version, about, long_about = None, propagate_version = true)]
+#[command(after_help = "Examples:\n  oomdoc analyze /tmp/tgi.log\n  docker logs tgi 2>&1 | oomdoc analyze\n  kubectl logs POD --previous | oomdoc analyze --format markdown -o incident.md\n  oomdoc explain prefill-oom")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Reads logs and prints a post-mortem
+    Analyze(analyze::Args),
+    /// Says what a cause means, how it is recognised and how it is fixed; without ID, lists the causes
+    Explain(explain::Args),
+    /// Prints the completions for a shell
+    Completions(shell::CompletionsArgs),
+    /// Prints the manual page in roff
+    Man,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Nothing failed in the log.
+    Healthy,
+    /// At least one incident was found.
+    Incidents,
+    /// Usage error, or an input could not be read.
+    Refused,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        ExitCode::from(match outcome {
+            Outcome::Healthy => 0,
+            Outcome::Incidents => 1,
+            Outcome::Refused => 2,
+        })
+    }
+}
+
+/// What a command may fail with beyond what it reports itself.
+#[derive(Debug)]
+pub enum Failure {
+    /// Something to tell the user.
+    Told(miette::Report),
+    /// The reader of our output went away.
+    ReaderGone,
+}
+
+impl From<miette::Report> for Failure {
+    fn from(report: miette::Report) -> Self {
+        Failure::Told(report)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Failure::ReaderGone;
+        }
+        Failure::Told(miette::miette!(code = "oomdoc::write", help = "is the disk full, or the file not writable?", "cannot write the output: {error}"))
+    }
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output with 0; a mistake goes to standard error with 2.
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let result = match cli.command {
+        Command::Analyze(args) => analyze::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man => shell::man(),
+    };
+    match result {
+        Ok(outcome) => outcome.into(),
+        Err(Failure::ReaderGone) => ExitCode::SUCCESS,
+        Err(Failure::Told(report)) => {
+            tell(&report);
+            Outcome::Refused.into()
+        }
+    }
+}
+
+/// Prints a diagnostic on standard error; when that is gone too, there is nobody to tell.
+fn tell(report: &miette::Report) {
+    let _ = writeln!(io::stderr(), "{report:?}");
+}

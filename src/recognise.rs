@@ -1,0 +1,435 @@
+//! From records to facts: signatures on messages and exceptions, frame rules on tracebacks, and what is left out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::envelope::{Level, OriginId};
+use crate::extract;
+use crate::facts::{Attributes, Fact, FactKind, Place, Stage, Strength};
+use crate::post_mortem::Figures;
+use crate::record::header::Format;
+use crate::record::traceback::{Exception, Frame};
+use crate::record::{Flat, Record, Text};
+use crate::signatures::{FRAMES, FrameRule, Hit, Parser, Table};
+
+/// Bytes of a text that are searched: its beginning and its end.
+const SEARCHED: usize = 64 * 1024;
+/// Bytes of a text that are kept as evidence.
+const KEPT: usize = 6 * 1024;
+/// Lines that a help text or an unclosed quotation may swallow.
+const MAX_SWALLOWED: u32 = 3000;
+
+/// Turns records into facts.
+pub struct Recogniser<'t> {
+    table: &'t Table,
+    swallowing: BTreeMap<OriginId, Swallowing>,
+}
+
+/// Why the lines of an origin are left out at present.
+#[derive(Debug, Clone, Copy)]
+struct Swallowing {
+    what: Swallowed,
+    left: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Swallowed {
+    /// A prompt or answer that goes on over several lines.
+    Payload,
+    /// A help text, up to the line that names the error.
+    Help,
+}
+
+impl<'t> Recogniser<'t> {
+    /// A recogniser on a table of signatures.
+    pub fn new(table: &'t Table) -> Self {
+        Recogniser { table, swallowing: BTreeMap::new() }
+    }
+
+    /// Adds the facts of a record to `out`.
+    pub fn record(&mut self, record: &Record, out: &mut Vec<Fact>) {
+        if self.is_swallowed(record) {
+            return;
+        }
+        let first_new = out.len();
+        let by_form = is_failure_by_form(record);
+        let demoted = record.level.is_some_and(|level| level < Level::Error);
+
+        let mut message = record.message.flat();
+        clip(&mut message.text);
+        let mut hits = self.table.hits(&message.text);
+        if let Some(blanked) = self.without_payload(&message.text, &hits, record) {
+            message.text = blanked;
+            hits = self.table.hits(&message.text);
+        }
+        let benign = hits.iter().any(|hit| hit.signature.exclusive && hit.signature.fact == FactKind::Benign);
+        if hits.iter().any(|hit| hit.signature.exclusive) {
+            hits.retain(|hit| hit.signature.exclusive);
+        }
+        let stage = record.exceptions.iter().filter_map(|e| stage_of(&e.frames)).max_by_key(|&(priority, ..)| priority);
+        let engine = record.exceptions.iter().find_map(|e| engine_of(&e.frames));
+        let context = Context { record, by_form, demoted, stage, engine };
+
+        let mut units: Vec<(Flat, Vec<Hit<'_>>, Option<&Exception>)> = Vec::new();
+        if !record.message.is_blank() {
+            units.push((message, hits, None));
+        }
+        if !benign {
+            for exception in &record.exceptions {
+                let mut flat = exception.text.flat();
+                clip(&mut flat.text);
+                let hits = self.table.hits(&flat.text);
+                units.push((flat, hits, Some(exception)));
+            }
+        }
+        let is_exact = |hit: &Hit<'_>| {
+            let s = hit.signature;
+            !s.weak && (s.fact.is_failure() || matches!(s.fact, FactKind::Symptom | FactKind::Benign | FactKind::ProcessExit))
+        };
+        let any_exact = units.iter().any(|(_, hits, _)| hits.iter().any(is_exact));
+        for (flat, hits, exception) in units {
+            context.facts_of_text(&flat, hits, exception, any_exact, out);
+        }
+        if let Some(format) = record.format
+            && let Some(engine) = engine_of_format(format, record.logger.as_deref())
+            && out.len() == first_new
+        {
+            // The form alone tells the engine; one such fact for each origin is enough, the case keeps no more.
+            out.push(context.fact(FactKind::Context, "format", Strength::Form, Some(engine.into())));
+        }
+    }
+
+    fn is_swallowed(&mut self, record: &Record) -> bool {
+        let text = record.message.lines.first().map_or("", |(_, text)| text.as_str());
+        let starts_help = record.format.is_none() && (text.starts_with("usage: ") || text.starts_with("Usage: "));
+        if starts_help {
+            self.swallowing.insert(record.origin, Swallowing { what: Swallowed::Help, left: MAX_SWALLOWED });
+        }
+        let Some(state) = self.swallowing.get_mut(&record.origin) else { return false };
+        let names_the_error = |text: &str| text.contains(": error: ") || text.starts_with("error: ") || text.starts_with("Error: ");
+        let ends = match state.what {
+            Swallowed::Payload => record.format.is_some(),
+            Swallowed::Help => {
+                record.format.is_some() || !record.exceptions.is_empty() || record.message.lines.iter().any(|(_, text)| names_the_error(text))
+            }
+        };
+        state.left = state.left.saturating_sub(1);
+        if ends && !starts_help || state.left == 0 {
+            self.swallowing.remove(&record.origin);
+            return false;
+        }
+        true
+    }
+
+    /// The text with what users sent blanked out, if there is any.
+    fn without_payload(&mut self, flat: &str, hits: &[Hit<'_>], record: &Record) -> Option<String> {
+        let mut ranges: Vec<(usize, usize)> = extract::payload::quoted(flat);
+        let mut is_open = extract::payload::is_open(flat);
+        for hit in hits.iter().filter(|hit| hit.signature.fact == FactKind::Payload) {
+            ranges.push(hit.payload.unwrap_or((hit.end, flat.len())));
+            is_open |= hit.signature.open;
+        }
+        if is_open && record.format.is_some() {
+            self.swallowing.insert(record.origin, Swallowing { what: Swallowed::Payload, left: MAX_SWALLOWED });
+        }
+        if ranges.is_empty() {
+            return None;
+        }
+        let mut bytes = flat.as_bytes().to_vec();
+        for (start, end) in ranges {
+            bytes[start..end].fill(b' ');
+        }
+        String::from_utf8(bytes).ok()
+    }
+}
+
+/// What all facts of one record share.
+struct Context<'r> {
+    record: &'r Record,
+    by_form: bool,
+    demoted: bool,
+    stage: Option<(i8, usize, Stage)>,
+    engine: Option<&'static str>,
+}
+
+impl Context<'_> {
+    fn facts_of_text(&self, flat: &Flat, hits: Vec<Hit<'_>>, exception: Option<&Exception>, any_exact: bool, out: &mut Vec<Fact>) {
+        let first_new = out.len();
+        let mut failures: Vec<Fact> = Vec::new();
+        let mut is_explained = false;
+        for hit in hits {
+            let s = hit.signature;
+            let gated = (s.weak || s.needs_failure) && !self.by_form || s.weak && any_exact;
+            if gated || s.fact == FactKind::Payload {
+                continue;
+            }
+            if s.fact == FactKind::Benign {
+                is_explained = true;
+                continue;
+            }
+            let Some(mut fact) = self.fact_of_hit(flat, &hit, exception) else { continue };
+            let failure = fact.kind.is_failure();
+            if failure && self.demoted && !s.any_level {
+                fact.hints = Some(fact.kind);
+                fact.kind = FactKind::Hint;
+                fact.strength = Strength::Demoted;
+            }
+            is_explained = true;
+            if fact.kind.is_failure() {
+                failures.push(fact);
+            } else {
+                out.push(fact);
+            }
+        }
+        // One text has one meaning: the hit with the highest priority, the strongest, the longest.
+        failures.sort_by_key(|fact| (std::cmp::Reverse(fact.priority), std::cmp::Reverse(fact.strength)));
+        if let Some(best) = failures.into_iter().next() {
+            out.insert(first_new, best);
+        }
+        if !is_explained
+            && self.by_form
+            && !any_exact
+            && let Some(fact) = self.unrecognised(exception)
+        {
+            out.push(fact);
+        }
+    }
+
+    fn fact_of_hit(&self, flat: &Flat, hit: &Hit<'_>, exception: Option<&Exception>) -> Option<Fact> {
+        let s = hit.signature;
+        let strength = if s.weak { Strength::Weak } else { Strength::Exact };
+        let mut fact = self.fact(s.fact, &s.id, strength, s.engine.as_deref());
+        fact.stage = s.stage;
+        fact.stage_is_proven = s.stage.is_some();
+        fact.ends = s.ends;
+        fact.event = s.event.as_deref().map(Arc::from);
+        fact.hints = s.hints;
+        fact.priority = s.priority;
+        fact.figures = hit.figures.clone();
+        fact.attributes = hit.attributes.clone();
+        fact.cause = s.cause.as_deref().map(Arc::from);
+        self.place(&mut fact, flat, hit.start, hit.end, exception);
+        if let Some(parser) = s.parser {
+            parse(parser, &flat.text, hit.start, &self.record.message, &mut fact)?;
+        }
+        if fact.stage.is_none() || exception.is_some() && fact.kind.is_failure() {
+            let own = exception.and_then(|e| stage_of(&e.frames)).or(self.stage);
+            if let Some((_, _, stage)) = own {
+                fact.stage = Some(stage);
+                fact.stage_is_proven = true;
+            }
+        }
+        Some(fact)
+    }
+
+    fn place(&self, fact: &mut Fact, flat: &Flat, start: usize, end: usize, exception: Option<&Exception>) {
+        let text = match exception {
+            Some(exception) => {
+                fact.is_exception = true;
+                if let (Some(first), Some(last)) = (exception.text.lines.first(), exception.text.lines.last()) {
+                    fact.place.first_line = first.0;
+                    fact.place.last_line = last.0;
+                }
+                exception.text.joined()
+            }
+            None => {
+                let message = &self.record.message;
+                let (first, last) = (flat.line_at(start), flat.line_at(end.saturating_sub(1)));
+                if message.lines.len() <= 12 {
+                    fact.place.first_line = message.lines.first().map_or(first, |&(n, _)| n);
+                    fact.place.last_line = message.lines.last().map_or(last, |&(n, _)| n);
+                    message.joined()
+                } else {
+                    fact.place.first_line = first;
+                    fact.place.last_line = last;
+                    let lines = message.lines.iter().filter(|(n, _)| (first..=last).contains(n)).cloned().collect();
+                    Text { lines }.joined()
+                }
+            }
+        };
+        fact.place.text = Arc::from(kept(&text));
+    }
+
+    /// A failure of which only the form is known.
+    fn unrecognised(&self, exception: Option<&Exception>) -> Option<Fact> {
+        let (kind, rule) = match exception {
+            Some(exception) if !exception.is_complete => (FactKind::Failure, "incomplete-traceback"),
+            Some(exception) => {
+                let name = exception.class.rsplit('.').next().unwrap_or("");
+                match name {
+                    "SystemExit" | "CancelledError" | "GeneratorExit" | "BrokenPipeError" => (FactKind::Symptom, "unrecognised-exception"),
+                    "AssertionError" | "KeyError" | "IndexError" | "AttributeError" | "TypeError" | "ZeroDivisionError"
+                    | "UnboundLocalError" | "NameError" | "RecursionError" | "NotImplementedError" => {
+                        (FactKind::Internal, "unrecognised-exception")
+                    }
+                    _ => (FactKind::Failure, "unrecognised-exception"),
+                }
+            }
+            None => (FactKind::Failure, "unrecognised-error"),
+        };
+        let kind = if self.demoted { return None } else { kind };
+        let mut fact = self.fact(kind, rule, Strength::Form, None);
+        let flat = exception.map_or_else(|| self.record.message.flat(), |e| e.text.flat());
+        self.place(&mut fact, &flat, 0, flat.text.len(), exception);
+        if let Some((_, _, stage)) = exception.and_then(|e| stage_of(&e.frames)).or(self.stage) {
+            fact.stage = Some(stage);
+            fact.stage_is_proven = true;
+        }
+        if let Some(exception) = exception {
+            fact.attributes.insert("class".into(), exception.class.clone());
+            if let Some(frame) = exception.frames.last() {
+                fact.attributes.insert("frame".into(), format!("{}:{} in {}", frame.path, frame.line, frame.function));
+            }
+        }
+        Some(fact)
+    }
+
+    fn fact(&self, kind: FactKind, rule: &str, strength: Strength, engine: Option<&str>) -> Fact {
+        let record = self.record;
+        Fact {
+            kind,
+            rule: Arc::from(rule),
+            engine: self.engine.or(engine).map(Arc::from),
+            stage: None,
+            stage_is_proven: false,
+            ends: None,
+            event: None,
+            hints: None,
+            strength,
+            priority: 0,
+            figures: Figures::default(),
+            attributes: Attributes::new(),
+            cause: None,
+            arguments: None,
+            repeats: u64::from(record.repeated.max(1)),
+            rank: record.rank,
+            is_exception: false,
+            place: Place {
+                first_line: record.first_line,
+                last_line: record.last_line,
+                origin: record.origin,
+                stamp: record.stamp.clone(),
+                level: record.level,
+                text: Arc::from(""),
+            },
+        }
+    }
+}
+
+/// Lets a grammar read the message; `None` when it turns out not to be one.
+fn parse(parser: Parser, flat: &str, start: usize, message: &Text, fact: &mut Fact) -> Option<()> {
+    use extract::arguments as args;
+    let raw = || message.joined();
+    let arguments = match parser {
+        Parser::Allocator => {
+            extract::fill_from_allocator(fact, flat);
+            return Some(());
+        }
+        Parser::TgiArgs => args::tgi_args(&raw()),
+        Parser::Namespace => args::namespace(&raw()),
+        Parser::PythonDict => args::python_dict(&raw()),
+        Parser::VllmConfig => args::vllm_config(&raw()),
+        Parser::ServerArgs => args::server_args(&raw()),
+        Parser::ShellCommand => args::shell_command(&flat[start..]),
+    }?;
+    extract::fill_from_arguments(fact, arguments);
+    Some(())
+}
+
+/// True when level, exception or wording say that this record is a failure.
+fn is_failure_by_form(record: &Record) -> bool {
+    if let Some(level) = record.level {
+        return level >= Level::Error;
+    }
+    if !record.exceptions.is_empty() {
+        return true;
+    }
+    record.message.lines.iter().take(3).any(|(_, line)| {
+        let line = line.trim_start();
+        const STARTS: &[&str] = &[
+            "Error", "error:", "ERROR", "FATAL", "fatal:", "Fatal", "panic:", "terminate called", "Aborted", "Killed", "Segmentation fault",
+            "Bus error", "Illegal instruction", "E: ", "docker: Error", "[ERROR]", "[error]", "CRITICAL", "Failed to", "failed to", "!!! Exception",
+        ];
+        STARTS.iter().any(|start| line.starts_with(start))
+            || line.contains(" panicked at ")
+            || line.contains(": error: ")
+            || line.contains(": error ")
+            || line.contains(": Error: ")
+            || line.contains(" Error: ")
+            || line.contains("ERROR:")
+            || line.contains("error loading model")
+            || line.contains(": failed to ")
+    })
+}
+
+/// The stage that frames tell: the rule with the highest priority, the innermost frame among equals.
+fn stage_of(frames: &[Frame]) -> Option<(i8, usize, Stage)> {
+    let mut best: Option<(i8, usize, Stage)> = None;
+    for (depth, frame) in frames.iter().enumerate() {
+        for rule in FRAMES.iter().filter(|rule| applies(rule, frame)) {
+            if best.is_none_or(|(priority, ..)| rule.priority >= priority) {
+                best = Some((rule.priority, depth, rule.stage));
+            }
+        }
+    }
+    best
+}
+
+fn applies(rule: &FrameRule, frame: &Frame) -> bool {
+    rule.path.as_ref().is_none_or(|path| frame.path.contains(path.as_ref()))
+        && (rule.functions.is_empty() || rule.functions.iter().any(|f| f == frame.function.as_str()))
+        && rule.code.as_ref().is_none_or(|code| frame.code.contains(code.as_ref()))
+}
+
+/// The outermost engine that the frames name.
+fn engine_of(frames: &[Frame]) -> Option<&'static str> {
+    const PATHS: &[(&str, &str)] = &[
+        ("text_generation_server/", "tgi"),
+        ("/sglang/", "sglang"),
+        ("/vllm/", "vllm"),
+        ("/lmdeploy/", "lmdeploy"),
+        ("/tensorrt_llm/", "tensorrt-llm"),
+        ("/llama_cpp/", "llama.cpp"),
+        ("/deepspeed/", "deepspeed"),
+        ("/transformers/", "transformers"),
+        ("/diffusers/", "other"),
+        ("/bitsandbytes/", "bitsandbytes"),
+        ("/accelerate/", "accelerate"),
+        ("/torch/", "pytorch"),
+    ];
+    PATHS.iter().find(|(part, _)| frames.iter().any(|frame| frame.path.replace('\\', "/").contains(part))).map(|&(_, engine)| engine)
+}
+
+fn engine_of_format(format: Format, logger: Option<&str>) -> Option<&'static str> {
+    match format {
+        Format::Vllm => Some("vllm"),
+        Format::Sglang => Some("sglang"),
+        Format::LlamaCpp => Some("llama.cpp"),
+        Format::Tracing if logger.is_some_and(|l| l.starts_with("text_generation")) => Some("tgi"),
+        Format::TensorRt => Some("tensorrt-llm"),
+        _ => None,
+    }
+}
+
+/// Cuts the middle out of a text that is longer than what is searched.
+fn clip(text: &mut String) {
+    if text.len() > SEARCHED {
+        *text = cut_middle(text, SEARCHED);
+    }
+}
+
+fn kept(text: &str) -> String {
+    if text.len() > KEPT { cut_middle(text, KEPT) } else { text.to_owned() }
+}
+
+fn cut_middle(text: &str, size: usize) -> String {
+    let mut head = size * 3 / 4;
+    while !text.is_char_boundary(head) {
+        head -= 1;
+    }
+    let mut tail = text.len() - size / 4;
+    while !text.is_char_boundary(tail) {
+        tail += 1;
+    }
+    format!("{} … {}", &text[..head], &text[tail..])
+}

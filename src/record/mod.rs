@@ -1,0 +1,306 @@
+//! One log message: its header, its text over all its lines, its traceback put back together.
+//!
+//! Lines of different origins are assembled apart, so interleaved ranks do not disturb one another.
+
+pub mod header;
+pub mod traceback;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::envelope::{Level, Line, OriginId};
+use crate::record::header::{Format, Header};
+use crate::record::traceback::{Exception, Tracing};
+use crate::time::Stamp;
+
+/// Lines of one message beyond this number are left out; a message is a message, not a file.
+const MAX_LINES: usize = 400;
+/// Bytes of one message beyond this number are left out.
+const MAX_BYTES: usize = 256 * 1024;
+
+/// Text over several lines, each with its number in the input.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Text {
+    /// The lines and their numbers.
+    pub lines: Vec<(u64, String)>,
+}
+
+/// A text with every run of white space made one space, and where its lines begin.
+#[derive(Debug, Clone, Default)]
+pub struct Flat {
+    /// The text.
+    pub text: String,
+    /// Offsets at which lines begin, with their numbers.
+    starts: Vec<(usize, u64)>,
+}
+
+impl Flat {
+    /// The number of the line that holds an offset.
+    pub fn line_at(&self, offset: usize) -> u64 {
+        let after = self.starts.partition_point(|&(start, _)| start <= offset);
+        self.starts.get(after.saturating_sub(1)).map_or(0, |&(_, line)| line)
+    }
+}
+
+impl Text {
+    fn push(&mut self, number: u64, text: &str) {
+        let bytes: usize = self.lines.iter().map(|(_, line)| line.len()).sum();
+        if self.lines.len() < MAX_LINES && bytes < MAX_BYTES {
+            self.lines.push((number, text.to_owned()));
+        }
+    }
+
+    /// True when there is nothing but white space.
+    pub fn is_blank(&self) -> bool {
+        self.lines.iter().all(|(_, line)| line.trim().is_empty())
+    }
+
+    /// The text as one string, for matching.
+    pub fn flat(&self) -> Flat {
+        let mut flat = Flat::default();
+        let mut unbroken = false;
+        for (number, line) in &self.lines {
+            for (index, word) in line.split_whitespace().enumerate() {
+                if !flat.text.is_empty() && !(unbroken && index == 0) {
+                    flat.text.push(' ');
+                }
+                if index == 0 {
+                    flat.starts.push((flat.text.len(), *number));
+                }
+                flat.text.push_str(word);
+            }
+            unbroken = breaks_a_word(line);
+        }
+        flat
+    }
+
+    /// The text as it was printed, its lines joined.
+    pub fn joined(&self) -> String {
+        let lines: Vec<&str> = self.lines.iter().map(|(_, line)| line.as_str()).collect();
+        lines.join("\n").trim_end().to_owned()
+    }
+}
+
+/// True for a line that a writer of 80 columns (rich) filled with one long word and so broke in its middle.
+fn breaks_a_word(line: &str) -> bool {
+    line.chars().count() == 80 && line.rsplit(' ').next().is_some_and(|word| word.chars().count() > 40)
+}
+
+/// One message.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// First line in the input.
+    pub first_line: u64,
+    /// Last line in the input.
+    pub last_line: u64,
+    /// Who wrote it.
+    pub origin: OriginId,
+    /// When: the program's own stamp, else the wrapper's.
+    pub stamp: Option<Arc<Stamp>>,
+    /// How serious its writer says that it is.
+    pub level: Option<Level>,
+    /// The writer's form, when a header was there.
+    pub format: Option<Format>,
+    /// Logger, target or source position.
+    pub logger: Option<String>,
+    /// Rank in the header.
+    pub rank: Option<u32>,
+    /// Process in the header.
+    pub process: Option<String>,
+    /// The message without header and traceback.
+    pub message: Text,
+    /// The exceptions of its traceback, in the order in which they were printed.
+    pub exceptions: Vec<Exception>,
+    /// How often the message was folded.
+    pub repeated: u32,
+}
+
+/// What an open record can be continued by.
+enum Mode {
+    /// Lines that are indented, or that close a bracket.
+    Message,
+    /// The lines of a traceback.
+    Traceback(Tracing),
+}
+
+struct Open {
+    record: Record,
+    mode: Mode,
+    header: Option<Header>,
+    depth: i32,
+}
+
+/// Puts lines together to records.
+#[derive(Default)]
+pub struct Assembler {
+    open: BTreeMap<OriginId, Open>,
+}
+
+impl Assembler {
+    /// Takes a line and gives out the records that it completes.
+    pub fn push(&mut self, line: Line, out: &mut Vec<Record>) {
+        let header = if line.continues_record { None } else { header::parse(&line.text) };
+        let (body, rank_in_tail) = match &header {
+            Some(header) => (header.message(&line.text), header.rank),
+            None => (line.text.as_str(), None),
+        };
+        if let Some(open) = self.open.get_mut(&line.origin) {
+            if open.takes(&line, header.as_ref(), body) {
+                open.record.last_line = line.last_number;
+                if open.record.rank.is_none() {
+                    open.record.rank = rank_in_tail;
+                }
+                return;
+            }
+            if body.trim().is_empty() && header.is_none() {
+                return;
+            }
+            if let Mode::Traceback(tracing) = &mut open.mode
+                && header.is_none()
+                && tracing.tolerates_noise()
+            {
+                // tqdm bars and other raw output in the middle of a traceback.
+                let noise = Open::new(&line, header, body);
+                out.push(noise.record);
+                return;
+            }
+            if let Some(done) = self.open.remove(&line.origin) {
+                out.push(done.finish());
+            }
+        }
+        if body.trim().is_empty() {
+            return;
+        }
+        let open = Open::new(&line, header, body);
+        self.open.insert(line.origin, open);
+    }
+
+    /// Gives out what is still open, in the order of the input.
+    pub fn finish(&mut self, out: &mut Vec<Record>) {
+        let mut rest: Vec<Record> = std::mem::take(&mut self.open).into_values().map(Open::finish).collect();
+        rest.sort_by_key(|record| record.first_line);
+        out.append(&mut rest);
+    }
+}
+
+impl Open {
+    fn new(line: &Line, header: Option<Header>, body: &str) -> Self {
+        let own = header.as_ref();
+        let mut record = Record {
+            first_line: line.number,
+            last_line: line.last_number,
+            origin: line.origin,
+            stamp: own.and_then(|h| h.stamp.clone()).or_else(|| line.stamp.clone()).map(Arc::new),
+            level: own.and_then(|h| h.level).or(line.level),
+            format: own.map(|h| h.format),
+            logger: own.and_then(|h| h.logger.clone()).or_else(|| line.logger.clone()),
+            rank: own.and_then(|h| h.rank),
+            process: own.and_then(|h| h.process.clone()),
+            message: Text::default(),
+            exceptions: Vec::new(),
+            repeated: line.repeated,
+        };
+        let mode = match traceback::begins(body) {
+            Some(form) => {
+                let lead = traceback::lead(body);
+                if !lead.is_empty() {
+                    record.message.push(line.number, lead);
+                }
+                Mode::Traceback(Tracing::begin(form))
+            }
+            None => match traceback::exception_line(body) {
+                Some(exception) if own.is_none_or(|h| h.level.is_none_or(|l| l >= Level::Warn)) => {
+                    record.exceptions.push(Exception::bare(line.number, exception));
+                    Mode::Traceback(Tracing::after_exception())
+                }
+                _ => {
+                    record.message.push(line.number, body);
+                    Mode::Message
+                }
+            },
+        };
+        Open { record, mode, header, depth: bracket_balance(body) }
+    }
+
+    /// Takes a line into the record if it belongs there.
+    fn takes(&mut self, line: &Line, header: Option<&Header>, body: &str) -> bool {
+        if line.starts_record {
+            return false;
+        }
+        let same_header = match (header, &self.header) {
+            (Some(new), Some(old)) => new.continues(old),
+            _ => false,
+        };
+        if header.is_some() && !same_header {
+            return false;
+        }
+        let joined_by_wrapper = line.continues_record;
+        match &mut self.mode {
+            Mode::Traceback(tracing) => tracing.push(&mut self.record.exceptions, line.number, body, joined_by_wrapper || same_header),
+            Mode::Message => {
+                if let Some(form) = traceback::begins(body) {
+                    if self.accepts_traceback(line, same_header) {
+                        let lead = traceback::lead(body);
+                        if !lead.is_empty() {
+                            self.record.message.push(line.number, lead);
+                        }
+                        self.mode = Mode::Traceback(Tracing::begin(form));
+                        return true;
+                    }
+                    return false;
+                }
+                let indented = body.starts_with([' ', '\t']);
+                let goes_on = joined_by_wrapper
+                    || self.depth > 0
+                    || same_header && indented
+                    || header.is_none() && indented && !body.trim().is_empty() && self.record.message.lines.len() < 80;
+                if goes_on {
+                    if joined_by_wrapper
+                        && let Some(exception) = traceback::exception_line(body)
+                    {
+                        self.record.exceptions.push(Exception::bare(line.number, exception));
+                        self.mode = Mode::Traceback(Tracing::after_exception());
+                        return true;
+                    }
+                    self.depth += bracket_balance(body);
+                    self.record.message.push(line.number, body);
+                }
+                goes_on
+            }
+        }
+    }
+
+    /// A traceback without a header belongs to the message just before it, if that announces a failure.
+    fn accepts_traceback(&self, line: &Line, same_header: bool) -> bool {
+        let announced = || {
+            let text = self.record.message.lines.last().map_or("", |(_, text)| text.trim_end());
+            text.ends_with(':') || text.to_ascii_lowercase().contains("traceback")
+        };
+        same_header
+            || line.continues_record
+            || self.record.last_line + 3 >= line.number
+                && self.header.is_some()
+                && (self.record.level.is_some_and(|level| level >= Level::Warn) || announced())
+    }
+
+    fn finish(mut self) -> Record {
+        if let Mode::Traceback(tracing) = self.mode {
+            tracing.finish(&mut self.record.exceptions);
+        }
+        self.record
+    }
+}
+
+/// How many brackets a line leaves open, if it ends with one; argument dumps go over many lines.
+fn bracket_balance(text: &str) -> i32 {
+    let trimmed = text.trim_end();
+    if trimmed.ends_with(['{', '(', '[']) {
+        return 1;
+    }
+    let first = trimmed.trim_start();
+    if first.starts_with(['}', ')', ']']) && first.len() <= 3 {
+        return -1;
+    }
+    0
+}
+

@@ -1,0 +1,408 @@
+//! The table of recognisers: data in `*.toml`, one file for each software, made static by the build script.
+//!
+//! All literal anchors go into one automaton; a pattern is compiled when its anchor is first seen.
+
+pub mod format;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use regex::Regex;
+
+use crate::facts::{Ends, FactKind, Stage};
+use crate::post_mortem::Figures;
+
+type Text = Cow<'static, str>;
+type Texts = Cow<'static, [Text]>;
+type Pairs = Cow<'static, [(Text, Text)]>;
+
+include!(concat!(env!("OUT_DIR"), "/signatures.rs"));
+
+/// One recogniser of a message.
+#[derive(Debug, Clone)]
+pub struct Signature {
+    /// Unique name.
+    pub id: Text,
+    /// The file that it stands in.
+    pub software: Text,
+    /// The engine that a hit suggests.
+    pub engine: Option<Text>,
+    /// Literals of which one must be in the text.
+    pub anchors: Texts,
+    /// The pattern that must match, when the anchor does not say it all.
+    pub pattern: Option<Text>,
+    /// The grammar that reads the message.
+    pub parser: Option<Parser>,
+    /// What the message means.
+    pub fact: FactKind,
+    /// The stage that it tells.
+    pub stage: Option<Stage>,
+    /// What it ends.
+    pub ends: Option<Ends>,
+    /// What it is on the time line.
+    pub event: Option<Text>,
+    /// The failure that a hint points to.
+    pub hints: Option<FactKind>,
+    /// The cause that a user's own rule names.
+    pub cause: Option<Text>,
+    /// Units of numbers that are printed without one.
+    pub units: Pairs,
+    /// Constant attributes.
+    pub set: Pairs,
+    /// Printed KB, MB, GB are powers of 1000.
+    pub decimal: bool,
+    /// It counts at any level.
+    pub any_level: bool,
+    /// A broad rule.
+    pub weak: bool,
+    /// It counts only in a record that is a failure by its form.
+    pub needs_failure: bool,
+    /// Nothing else in that record is evidence.
+    pub exclusive: bool,
+    /// Payload that may go on over the following lines.
+    pub open: bool,
+    /// Order among the hits of one message.
+    pub priority: i8,
+}
+
+/// One recogniser of a traceback frame.
+#[derive(Debug, Clone)]
+pub struct FrameRule {
+    /// Part of the file's path.
+    pub path: Option<Text>,
+    /// Names of the function.
+    pub functions: Texts,
+    /// Part of the source line.
+    pub code: Option<Text>,
+    /// The stage that it tells.
+    pub stage: Stage,
+    /// The engine that it tells.
+    pub engine: Option<Text>,
+    /// Highest wins, innermost among equals.
+    pub priority: i8,
+}
+
+/// The grammars that a signature can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parser {
+    /// Out-of-memory messages of the allocators.
+    Allocator,
+    /// TGI's `Args { … }`.
+    TgiArgs,
+    /// `Namespace(…)`.
+    Namespace,
+    /// `non-default args: {…}`.
+    PythonDict,
+    /// `Initializing a V1 LLM engine (v…) with config: …`.
+    VllmConfig,
+    /// `ServerArgs(…)`.
+    ServerArgs,
+    /// A command line.
+    ShellCommand,
+}
+
+impl Parser {
+    fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "allocator" => Self::Allocator,
+            "tgi-args" => Self::TgiArgs,
+            "namespace" => Self::Namespace,
+            "python-dict" => Self::PythonDict,
+            "vllm-config" => Self::VllmConfig,
+            "server-args" => Self::ServerArgs,
+            "shell-command" => Self::ShellCommand,
+            _ => return None,
+        })
+    }
+}
+
+/// One signature found in a text.
+#[derive(Debug)]
+pub struct Hit<'t> {
+    /// The signature.
+    pub signature: &'t Signature,
+    /// Where in the text it begins.
+    pub start: usize,
+    /// Where in the text it ends.
+    pub end: usize,
+    /// Figures that it captured.
+    pub figures: Figures,
+    /// Words that it captured.
+    pub attributes: BTreeMap<String, String>,
+    /// The payload's range, when it captured one.
+    pub payload: Option<(usize, usize)>,
+}
+
+/// A signature file that cannot be used.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum RulesError {
+    /// It cannot be read.
+    #[error("cannot read the rules in {path}")]
+    #[diagnostic(code(oomdoc::rules::read), help("give a folder that holds *.toml files"))]
+    Read {
+        /// The path.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not valid.
+    #[error("{path}: {reason}")]
+    #[diagnostic(code(oomdoc::rules::invalid), help("CONTRIBUTING.md explains every key of a signature"))]
+    Invalid {
+        /// The path.
+        path: String,
+        /// What is wrong, with the signature's id.
+        reason: String,
+    },
+}
+
+/// Every signature, ready to search.
+pub struct Table {
+    own: Vec<Signature>,
+    automaton: AhoCorasick,
+    /// The signature of each anchor.
+    owners: Vec<u32>,
+    patterns: Vec<OnceLock<Option<Regex>>>,
+}
+
+impl Table {
+    /// The signatures that are compiled in, and a user's own.
+    pub fn new(own: Vec<Signature>) -> Self {
+        let mut anchors: Vec<&str> = Vec::new();
+        let mut owners = Vec::new();
+        for (index, signature) in SIGNATURES.iter().chain(&own).enumerate() {
+            for anchor in signature.anchors.iter() {
+                anchors.push(anchor);
+                owners.push(u32::try_from(index).unwrap_or(u32::MAX));
+            }
+        }
+        let automaton = AhoCorasick::builder()
+            .match_kind(MatchKind::Standard)
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .build(&anchors)
+            .unwrap_or_else(|_| no_anchors());
+        let patterns = (0..SIGNATURES.len() + own.len()).map(|_| OnceLock::new()).collect();
+        Table { own, automaton, owners, patterns }
+    }
+
+    fn signature(&self, index: usize) -> &Signature {
+        SIGNATURES.get(index).unwrap_or_else(|| &self.own[index - SIGNATURES.len()])
+    }
+
+    /// All signatures.
+    pub fn signatures(&self) -> impl Iterator<Item = &Signature> {
+        SIGNATURES.iter().chain(&self.own)
+    }
+
+    /// The signatures found in a flat text (white space squeezed), in the order of their position.
+    pub fn hits(&self, flat: &str) -> Vec<Hit<'_>> {
+        let mut found: Vec<(usize, usize, usize)> = Vec::new();
+        for hit in self.automaton.find_overlapping_iter(flat) {
+            let index = self.owners[hit.pattern().as_usize()] as usize;
+            if !found.iter().any(|&(seen, ..)| seen == index) {
+                found.push((index, hit.start(), hit.end()));
+            }
+        }
+        let mut hits: Vec<Hit<'_>> = found
+            .into_iter()
+            .filter_map(|(index, start, end)| self.matched(index, flat, start, end))
+            .collect();
+        hits.sort_by_key(|hit| hit.start);
+        hits
+    }
+
+    fn matched(&self, index: usize, flat: &str, start: usize, end: usize) -> Option<Hit<'_>> {
+        let signature = self.signature(index);
+        let mut hit = Hit {
+            signature,
+            start,
+            end,
+            figures: Figures::default(),
+            attributes: BTreeMap::new(),
+            payload: None,
+        };
+        if let Some(pattern) = &signature.pattern {
+            let regex = self.patterns[index].get_or_init(|| Regex::new(pattern).ok()).as_ref()?;
+            let captures = regex.captures(flat)?;
+            let whole = captures.get(0)?;
+            (hit.start, hit.end) = (whole.start(), whole.end());
+            for name in regex.capture_names().flatten() {
+                if let Some(group) = captures.name(name) {
+                    if name == "payload" {
+                        hit.payload = Some((group.start(), group.end()));
+                    } else {
+                        hit.capture(name, group.as_str());
+                    }
+                }
+            }
+        }
+        for (name, value) in signature.set.iter() {
+            hit.capture(name, value);
+        }
+        Some(hit)
+    }
+}
+
+/// An automaton that finds nothing: what is left when the anchors cannot be built.
+fn no_anchors() -> AhoCorasick {
+    AhoCorasick::builder().build(std::iter::empty::<&str>()).unwrap_or_else(|_| unreachable!("an empty automaton builds"))
+}
+
+impl Hit<'_> {
+    fn capture(&mut self, name: &str, value: &str) {
+        let f = &mut self.figures;
+        if format::SIZES.contains(&name) {
+            let unit = self.signature.units.iter().find(|(key, _)| key == name).map(|(_, unit)| unit.as_ref());
+            let Some(bytes) = parse_size(value, unit, self.signature.decimal) else { return };
+            let unsigned = u64::try_from(bytes).ok();
+            match name {
+                "tried" => f.tried_bytes = unsigned,
+                "total" => f.total_bytes = unsigned,
+                "free" => f.free_bytes = unsigned,
+                "allocated" => f.allocated_bytes = unsigned,
+                "reserved" => f.reserved_bytes = unsigned,
+                "unallocated" => f.reserved_unallocated_bytes = unsigned,
+                "process" => f.process_bytes = unsigned,
+                "other" => f.other_processes_bytes = unsigned,
+                "private" => f.private_pools_bytes = unsigned,
+                "limit" => f.limit_bytes = unsigned,
+                "weights" => f.weights_bytes = unsigned,
+                "kv_available" => f.kv_available_bytes = Some(bytes),
+                "kv_needed" => f.kv_needed_bytes = unsigned,
+                "activation" => f.activation_bytes = unsigned,
+                "non_torch" => f.non_torch_bytes = unsigned,
+                "graph" => f.graph_bytes = unsigned,
+                "requested" => f.requested_bytes = unsigned,
+                "host_used" => f.host_used_bytes = unsigned,
+                "host_total" => f.host_total_bytes = unsigned,
+                _ => {
+                    self.attributes.insert(name.to_owned(), bytes.to_string());
+                }
+            }
+            return;
+        }
+        let digits = || value.replace([',', '_'], "");
+        let integer = || digits().parse::<u64>().ok();
+        match name {
+            "device" => f.device = integer(),
+            "kv_tokens" => f.kv_tokens = integer(),
+            "max_model_len" => f.max_model_len = integer(),
+            "prefill_tokens" => f.prefill_tokens = integer(),
+            "gpu_util" => f.gpu_memory_utilization = digits().parse().ok(),
+            name if format::INTEGERS.contains(&name) || name == "seconds" => {
+                self.attributes.insert(name.to_owned(), digits());
+            }
+            _ => {
+                let value = value.trim_end_matches(['.', ',', ';', ':']);
+                self.attributes.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+}
+
+/// Bytes of a printed size such as `172.00 MiB`; `unit` is used for a number without one.
+///
+/// `KB`, `MB`, … are powers of 1024, because the programs that print them divide by that, unless `decimal`.
+pub fn parse_size(text: &str, unit: Option<&str>, decimal: bool) -> Option<i64> {
+    let text = text.trim();
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let number: f64 = text[..split].trim().replace([',', '_'], "").parse().ok()?;
+    let printed = text[split..].trim();
+    let overrides = |unit: &&str| unit.contains('i') && unit.as_bytes().first() == printed.as_bytes().first();
+    let name = if printed.is_empty() { unit.unwrap_or("B") } else { unit.filter(overrides).unwrap_or(printed) };
+    let base: f64 = if decimal && !name.contains('i') { 1000.0 } else { 1024.0 };
+    let power = match name.bytes().next()?.to_ascii_uppercase() {
+        b'K' => 1,
+        b'M' => 2,
+        b'G' => 3,
+        b'T' => 4,
+        b'P' => 5,
+        _ => 0,
+    };
+    let bytes = number * base.powi(power);
+    // NVML answers 2**64-1 where it cannot say; that is no figure.
+    (bytes.abs() < 1e18).then_some(bytes.round() as i64)
+}
+
+/// Reads a user's own signatures: every `*.toml` below a folder.
+///
+/// # Errors
+/// A folder that cannot be read, a file that is not valid, a placeholder or word that is not known.
+pub fn load_rules(folder: &Path) -> Result<Vec<Signature>, RulesError> {
+    let read_error = |source| RulesError::Read { path: folder.display().to_string(), source };
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .map_err(read_error)?
+        .filter_map(|entry| entry.ok().map(|e| e.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+        .collect();
+    paths.sort();
+    let mut signatures = Vec::new();
+    for path in paths {
+        let invalid = |reason: String| RulesError::Invalid { path: path.display().to_string(), reason };
+        let text = std::fs::read_to_string(&path).map_err(read_error)?;
+        let file: format::File = toml::from_str(&text).map_err(|e| invalid(e.to_string()))?;
+        let software = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        for entry in file.signature {
+            let id = entry.id.clone();
+            let signature = own_signature(&software, file.engine.as_deref(), entry);
+            signatures.push(signature.map_err(|reason| invalid(format!("signature `{id}`: {reason}")))?);
+        }
+    }
+    Ok(signatures)
+}
+
+fn own_signature(software: &str, engine: Option<&str>, e: format::Entry) -> Result<Signature, String> {
+    fn word<T: serde::de::DeserializeOwned>(value: Option<&str>) -> Result<Option<T>, String> {
+        value.map(|v| serde_json::from_value(serde_json::Value::String(v.to_owned())).map_err(|e| e.to_string())).transpose()
+    }
+    let texts = |values: &format::OneOrMany| -> Texts { values.all().iter().cloned().map(Cow::Owned).collect::<Vec<_>>().into() };
+    let pairs = |values: BTreeMap<String, String>| -> Pairs {
+        values.into_iter().map(|(k, v)| (Cow::Owned(k), Cow::Owned(v))).collect::<Vec<_>>().into()
+    };
+    let pattern = e.pattern.as_deref().map(format::expand).transpose()?;
+    if let Some(pattern) = &pattern {
+        Regex::new(pattern).map_err(|e| e.to_string())?;
+    }
+    if e.anchor.all().is_empty() {
+        return Err("it needs an `anchor`".into());
+    }
+    let parser = match e.parser.as_deref() {
+        Some(name) => Some(Parser::from_name(name).ok_or_else(|| format!("unknown parser `{name}`"))?),
+        None => None,
+    };
+    let cause = match e.cause {
+        Some(cause) if crate::causes::by_id(&cause).is_none() => return Err(format!("unknown cause `{cause}`")),
+        cause => cause,
+    };
+    let fact: FactKind = word(Some(&e.fact))?.ok_or("it needs a `fact`")?;
+    if (fact == FactKind::Custom) != cause.is_some() {
+        return Err("`cause` and `fact = \"custom\"` go together".into());
+    }
+    Ok(Signature {
+        id: Cow::Owned(e.id),
+        software: Cow::Owned(software.to_owned()),
+        engine: e.set.get("engine").map(String::as_str).or(engine).map(|v| Cow::Owned(v.to_owned())),
+        anchors: texts(&e.anchor),
+        pattern: pattern.map(Cow::Owned),
+        parser,
+        fact,
+        stage: word(e.stage.as_deref())?,
+        ends: word(e.ends.as_deref())?,
+        event: e.event.map(Cow::Owned),
+        hints: word(e.hints.as_deref())?,
+        cause: cause.map(Cow::Owned),
+        units: pairs(e.unit),
+        set: pairs(e.set.into_iter().filter(|(k, _)| k != "engine").collect()),
+        decimal: e.decimal,
+        any_level: e.any_level,
+        weak: e.weak,
+        needs_failure: e.needs_failure,
+        exclusive: e.exclusive,
+        open: e.open,
+        priority: e.priority,
+    })
+}
