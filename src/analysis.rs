@@ -12,6 +12,7 @@ use crate::facts::{Fact, FactKind};
 use crate::post_mortem::{Completeness, Deployment, Evidence, Impact, Incident, PostMortem, Role, SCHEMA, Source, Tool};
 use crate::recognise::Recogniser;
 use crate::record::{Assembler, Record};
+use crate::scan::Gate;
 use crate::signatures::{Signature, Table, parse_size};
 use crate::source::{Reader, SourceError};
 use crate::time::iso;
@@ -116,19 +117,24 @@ impl<'o> Analyzer<'o> {
                 collector.push(fact);
             }
         };
+        let mut gate = Gate::new(self.table.needles());
         while let Some(raw) = reader.next_line()? {
-            let number = raw.number;
-            let text = String::from_utf8_lossy(raw.bytes);
-            envelope.push(number, &text, &mut lines);
-            drain(&mut lines, &mut records, &mut assembler, false);
+            gate.push(raw.number, raw.bytes, |number, line| {
+                envelope.push(number, &String::from_utf8_lossy(line), &mut lines);
+                drain(&mut lines, &mut records, &mut assembler, false);
+            });
         }
+        gate.finish(|number, line| {
+            envelope.push(number, &String::from_utf8_lossy(line), &mut lines);
+            drain(&mut lines, &mut records, &mut assembler, false);
+        });
         envelope.finish(&mut lines);
         drain(&mut lines, &mut records, &mut assembler, true);
         let source = Source {
             name: name.to_owned(),
             bytes: reader.bytes_read(),
             lines: reader.lines_read(),
-            problems: reader.problems().to_vec(),
+            problems: reader.problems().iter().map(ToString::to_string).collect(),
         };
         let mut facts = collector.finish();
         facts.extend(self.options.facts(source.lines));

@@ -8,7 +8,7 @@
 //! # Ok::<(), oomdoc::source::SourceError>(())
 //! ```
 //!
-//! The way of a log: [`source`] gives lines, [`envelope`] takes off what wraps them, [`record`] puts messages and
+//! The way of a log: [`source`] gives lines, [`scan`] passes over those that say nothing, [`envelope`] takes off what wraps them, [`record`] puts messages and
 //! tracebacks together, [`recognise`] makes facts of them with the [`signatures`] and the grammars of [`extract`],
 //! [`case`](mod@case) puts the facts in order, [`causes`] judge them, [`report`] writes it down.
 
@@ -23,6 +23,7 @@ pub mod post_mortem;
 pub mod recognise;
 pub mod record;
 pub mod report;
+pub mod scan;
 pub mod signatures;
 pub mod source;
 pub mod time;

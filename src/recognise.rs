@@ -84,7 +84,7 @@ impl<'t> Recogniser<'t> {
         }
         let is_exact = |hit: &Hit<'_>| {
             let s = hit.signature;
-            !s.weak && (s.fact.is_failure() || matches!(s.fact, FactKind::Symptom | FactKind::Benign | FactKind::ProcessExit))
+            !s.weak && (by_form || !s.needs_failure) && s.fact.is_failure()
         };
         let any_exact = units.iter().any(|(_, hits, _)| hits.iter().any(is_exact));
         for (flat, hits, exception) in units {
@@ -212,7 +212,7 @@ impl Context<'_> {
         if let Some(parser) = s.parser {
             parse(parser, &flat.text, hit.start, &self.record.message, &mut fact)?;
         }
-        if fact.stage.is_none() || exception.is_some() && fact.kind.is_failure() {
+        if fact.stage.is_none() {
             let own = exception.and_then(|e| stage_of(&e.frames)).or(self.stage);
             if let Some((_, _, stage)) = own {
                 fact.stage = Some(stage);

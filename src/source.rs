@@ -1,16 +1,401 @@
-//! stub
-use std::path::PathBuf;
-use std::io::{Read,BufRead};
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-pub enum SourceError { #[error("io {0}")] Io(String) }
-impl SourceError { pub fn name(&self)->&str {"x"} }
-pub enum Input { Path(PathBuf), Stdin }
-pub struct Reader { r: Box<dyn BufRead>, buf: Vec<u8>, n: u64, b: u64, p: Vec<String> }
-pub struct RawLine<'a> { pub number: u64, pub bytes: &'a [u8] }
-impl Reader {
-  pub fn from_read(r: Box<dyn Read + Send>) -> Result<Self, SourceError> { Ok(Reader{r:Box::new(std::io::BufReader::new(r)),buf:vec![],n:0,b:0,p:vec![]}) }
-  pub fn next_line(&mut self)->Result<Option<RawLine<'_>>,SourceError>{ self.buf.clear(); let k=self.r.read_until(b'\n',&mut self.buf).map_err(|e|SourceError::Io(e.to_string()))?; if k==0 {return Ok(None)} self.n+=1; self.b+=k as u64; if self.buf.last()==Some(&b'\n'){self.buf.pop();} Ok(Some(RawLine{number:self.n,bytes:&self.buf})) }
-  pub fn bytes_read(&self)->u64{self.b} pub fn lines_read(&self)->u64{self.n} pub fn problems(&self)->&[String]{&self.p}
+//! What a person has, as lines: files, standard input and folders, whatever they are packed in.
+//!
+//! The only module with I/O on the way in. It undoes compression and character encodings, refuses what is no log and
+//! cuts the rest into lines. It looks at magic bytes, never at file names, because rotated logs are called anything.
+//! Damage does not end the reading: what could be read is handed out, and [`Reader::problems`] says what is missing.
+
+mod decode;
+mod error;
+mod folder;
+mod sniff;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use decode::{Lenient, Packing};
+pub use error::SourceError;
+pub use folder::expand;
+
+/// How much of an input is looked at to tell what it is.
+const HEAD: usize = 8 * 1024;
+/// How much white space may stand before the first text.
+const BLANK_HEAD: usize = 1024 * 1024;
+/// How often an input may be packed in itself.
+const NESTING: usize = 2;
+/// The longest line that is kept whole.
+const LONGEST_LINE: usize = 1024 * 1024;
+/// What is kept of the beginning of a longer one.
+const KEPT_HEAD: usize = 512 * 1024;
+/// What is kept of its end.
+const KEPT_TAIL: usize = 64 * 1024;
+/// What stands for the part that was left out.
+const CUT_MARK: &[u8] = b" ... ";
+/// How much is asked for in one read.
+const BLOCK: usize = 128 * 1024;
+
+/// Where a log comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Input {
+    /// A file.
+    Path(PathBuf),
+    /// Standard input.
+    Stdin,
 }
-pub fn open(i: Input)->Result<Reader,SourceError>{ match i { Input::Path(p)=>Reader::from_read(Box::new(std::fs::File::open(p).map_err(|e|SourceError::Io(e.to_string()))?)), Input::Stdin=>Reader::from_read(Box::new(std::io::stdin())) } }
-pub fn expand(p:&[PathBuf])->(Vec<Input>,Vec<SourceError>){ (p.iter().map(|p|Input::Path(p.clone())).collect(),vec![]) }
+
+impl Input {
+    /// The file's path, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Stdin => None,
+        }
+    }
+}
+
+impl From<&Path> for Input {
+    /// `-` is standard input, as everywhere.
+    fn from(path: &Path) -> Self {
+        if path.as_os_str() == "-" { Self::Stdin } else { Self::Path(path.to_path_buf()) }
+    }
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Stdin => f.write_str("standard input"),
+        }
+    }
+}
+
+/// Something that kept a part of an input from being read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What happened, in words: `the gzip data end before they are complete`.
+    pub what: String,
+    /// How many bytes of the log had been read by then.
+    pub after_bytes: u64,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (after {} bytes of log)", self.what, self.after_bytes)
+    }
+}
+
+/// One physical line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawLine<'a> {
+    /// 1-based number in the input as read.
+    pub number: u64,
+    /// The line without its `\n` and without NUL bytes; a `\r` before the end is still there.
+    pub bytes: &'a [u8],
+    /// True if the line was longer than 1 MiB: then its first 512 KiB and its last 64 KiB are here, with ` ... ` between.
+    pub cut: bool,
+}
+
+impl<'a> RawLine<'a> {
+    /// The line as text; bytes that are not UTF-8 become U+FFFD.
+    pub fn text(&self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.bytes)
+    }
+}
+
+/// What the layers of a reader tell each other.
+#[derive(Debug, Default)]
+struct Ledger {
+    bytes: Cell<u64>,
+    problems: RefCell<Vec<Problem>>,
+}
+
+impl Ledger {
+    fn report(&self, what: String) {
+        self.problems.borrow_mut().push(Problem { what, after_bytes: self.bytes.get() });
+    }
+}
+
+/// Counts what goes through it.
+struct Counting {
+    inner: Box<dyn Read>,
+    ledger: Rc<Ledger>,
+}
+
+impl Read for Counting {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(into)?;
+        self.ledger.bytes.set(self.ledger.bytes.get() + count as u64);
+        Ok(count)
+    }
+}
+
+/// Hands out the lines of one input, in order, with bounded memory.
+pub struct Reader {
+    name: String,
+    inner: Box<dyn Read>,
+    ledger: Rc<Ledger>,
+    block: Vec<u8>,
+    /// What of `block` was read and not yet handed out.
+    filled: Range<usize>,
+    long: Vec<u8>,
+    number: u64,
+    ended: bool,
+    failure: Option<io::Error>,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("name", &self.name).field("lines", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// Opens an input, unpacks it and makes sure that it is a log.
+///
+/// # Errors
+/// Says why the input cannot be read or is no log; see [`SourceError`].
+pub fn open(input: &Input) -> Result<Reader, SourceError> {
+    match input {
+        Input::Stdin => Reader::build("standard input".to_owned(), Box::new(io::stdin()), HEAD),
+        Input::Path(path) => {
+            let file = open_file(path)?;
+            Reader::build(path.display().to_string(), Box::new(file), HEAD)
+        }
+    }
+}
+
+/// Opens a file and explains why it cannot be opened.
+fn open_file(path: &Path) -> Result<File, SourceError> {
+    let explain = |error| SourceError::opening(path, error);
+    if std::fs::metadata(path).map_err(explain)?.is_dir() {
+        return Err(SourceError::Directory { path: path.to_path_buf() });
+    }
+    File::open(path).map_err(explain)
+}
+
+impl Reader {
+    /// Reads a log that is in memory.
+    ///
+    /// # Errors
+    /// As [`open`], as far as it applies.
+    pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Result<Self, SourceError> {
+        Self::from_read(Box::new(Cursor::new(bytes.into())))
+    }
+
+    /// Reads a log from anything that can be read.
+    ///
+    /// # Errors
+    /// As [`open`], as far as it applies.
+    pub fn from_read(inner: Box<dyn Read>) -> Result<Self, SourceError> {
+        Self::build("input".to_owned(), inner, HEAD)
+    }
+
+    /// Reads a log that is still being written: looks no further ahead than what the first read gives.
+    ///
+    /// # Errors
+    /// As [`open`], as far as it applies.
+    pub fn live(name: &str, inner: Box<dyn Read>) -> Result<Self, SourceError> {
+        Self::build(name.to_owned(), inner, 1)
+    }
+
+    /// What messages call the input.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many bytes of log were read, after decompression and before decoding. Reading goes in blocks, so this is
+    /// ahead of the lines until the end.
+    pub fn bytes_read(&self) -> u64 {
+        self.ledger.bytes.get()
+    }
+
+    /// How many lines were handed out.
+    pub fn lines_read(&self) -> u64 {
+        self.number
+    }
+
+    /// What kept a part of the input from being read, so far.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.ledger.problems.borrow().clone()
+    }
+
+    fn build(name: String, mut inner: Box<dyn Read>, enough: usize) -> Result<Self, SourceError> {
+        let ledger = Rc::new(Ledger::default());
+        let io = |error| SourceError::Io { name: name.clone(), error };
+        let mut head;
+        let mut packed = 0;
+        loop {
+            (head, inner) = peek(inner, enough, HEAD).map_err(io)?;
+            let Some(packing) = Packing::of(&head) else { break };
+            if packed == NESTING {
+                return Err(SourceError::NotALog { name, what: "a file that is compressed more than twice".to_owned() });
+            }
+            packed += 1;
+            inner = Box::new(Lenient::new(packing, inner, Rc::clone(&ledger)));
+        }
+        if head.is_empty() && !ledger.problems.borrow().is_empty() {
+            let what = ledger.problems.borrow().iter().map(|p| p.what.clone()).collect::<Vec<_>>().join("; ");
+            return Err(SourceError::Damaged { name, what });
+        }
+        if let Some(what) = sniff::known_format(&head) {
+            return Err(SourceError::NotALog { name, what: what.to_owned() });
+        }
+        inner = Box::new(Counting { inner, ledger: Rc::clone(&ledger) });
+        if let Some(encoding) = sniff::utf16(&head) {
+            inner = Box::new(decode::Utf16::new(encoding, inner));
+            (head, inner) = peek(inner, enough, HEAD).map_err(io)?;
+        } else if sniff::is_binary(&head) {
+            return Err(SourceError::NotALog { name, what: "binary data".to_owned() });
+        }
+        if head.starts_with("\u{feff}".as_bytes()) {
+            let mut mark = [0; 3];
+            inner.read_exact(&mut mark).map_err(io)?;
+        }
+        if sniff::is_blank(&head) && (enough == HEAD) {
+            (head, inner) = peek(inner, BLANK_HEAD, BLANK_HEAD).map_err(io)?;
+            if sniff::is_blank(&head) && head.len() < BLANK_HEAD {
+                return Err(SourceError::Empty { name });
+            }
+        }
+        Ok(Self {
+            name,
+            inner,
+            ledger,
+            block: Vec::new(),
+            filled: 0..0,
+            long: Vec::new(),
+            number: 0,
+            ended: false,
+            failure: None,
+        })
+    }
+
+    /// The next line, or nothing after the last.
+    ///
+    /// # Errors
+    /// When reading fails; every line that was read before has been handed out by then, and the next call says that
+    /// the input has ended.
+    pub fn next_line(&mut self) -> Result<Option<RawLine<'_>>, SourceError> {
+        let mut searched = self.filled.start;
+        let found = loop {
+            if let Some(at) = memchr::memchr(b'\n', &self.block[searched..self.filled.end]) {
+                break Some(searched + at);
+            }
+            if self.filled.len() > LONGEST_LINE {
+                return Ok(Some(self.long_line()));
+            }
+            let read_so_far = self.filled.len();
+            if !self.refill() {
+                break None;
+            }
+            searched = self.filled.start + read_so_far;
+        };
+        let (line, after) = match found {
+            Some(end) => (self.filled.start..end, end + 1),
+            None if self.filled.is_empty() => return self.at_end(),
+            None => (self.filled.clone(), self.filled.end),
+        };
+        self.filled.start = after;
+        self.number += 1;
+        let kept = without_nul(&mut self.block[line.clone()]);
+        Ok(Some(RawLine { number: self.number, bytes: &self.block[line.start..line.start + kept], cut: false }))
+    }
+
+    fn at_end(&mut self) -> Result<Option<RawLine<'_>>, SourceError> {
+        match self.failure.take() {
+            Some(error) => Err(SourceError::Io { name: self.name.clone(), error }),
+            None => Ok(None),
+        }
+    }
+
+    /// Goes to the end of a line that is too long to be kept, and keeps its two ends.
+    fn long_line(&mut self) -> RawLine<'_> {
+        let mut tail = Vec::new();
+        self.long.clear();
+        self.long.extend_from_slice(&self.block[self.filled.start..self.filled.start + KEPT_HEAD]);
+        self.filled.start += KEPT_HEAD;
+        loop {
+            let rest = &self.block[self.filled.clone()];
+            let end = memchr::memchr(b'\n', rest);
+            tail.extend_from_slice(&rest[..end.unwrap_or(rest.len())]);
+            if tail.len() > KEPT_TAIL {
+                tail.drain(..tail.len() - KEPT_TAIL);
+            }
+            if let Some(end) = end {
+                self.filled.start += end + 1;
+                break;
+            }
+            self.filled = 0..0;
+            if !self.refill() {
+                break;
+            }
+        }
+        self.long.extend_from_slice(CUT_MARK);
+        self.long.extend_from_slice(&tail);
+        self.number += 1;
+        let kept = without_nul(&mut self.long);
+        RawLine { number: self.number, bytes: &self.long[..kept], cut: true }
+    }
+
+    /// Reads some more; false at the end. The unread rest moves to the beginning of the block.
+    fn refill(&mut self) -> bool {
+        if self.ended {
+            return false;
+        }
+        if self.filled.start > 0 {
+            self.block.copy_within(self.filled.clone(), 0);
+            self.filled = 0..self.filled.len();
+        }
+        if self.block.len() < self.filled.end + BLOCK {
+            self.block.resize(self.filled.end + BLOCK, 0);
+        }
+        loop {
+            match self.inner.read(&mut self.block[self.filled.end..]) {
+                Ok(0) => self.ended = true,
+                Ok(count) => self.filled.end += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    self.ended = true;
+                    self.failure = Some(error);
+                }
+            }
+            return !self.ended;
+        }
+    }
+}
+
+/// Moves NUL bytes out of a line and says how much is left. Log rotation leaves long runs of them.
+fn without_nul(line: &mut [u8]) -> usize {
+    let Some(first) = memchr::memchr(0, line) else { return line.len() };
+    let mut kept = first;
+    for at in first..line.len() {
+        if line[at] != 0 {
+            line[kept] = line[at];
+            kept += 1;
+        }
+    }
+    kept
+}
+
+/// Reads until there is enough to look at, and puts it back in front.
+fn peek(mut inner: Box<dyn Read>, enough: usize, most: usize) -> io::Result<(Vec<u8>, Box<dyn Read>)> {
+    let mut head = vec![0; most];
+    let mut filled = 0;
+    while filled < enough {
+        match inner.read(&mut head[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if filled == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    head.truncate(filled);
+    Ok((head.clone(), Box::new(Cursor::new(head).chain(inner))))
+}

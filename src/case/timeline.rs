@@ -12,12 +12,12 @@ const SHOWN: usize = 160;
 
 /// The time line of a case.
 pub fn timeline(case: &Case) -> Vec<Event> {
-    let mut clock = Timeline::default();
+    let mut clock = Timeline::new(case.year);
     let mut events: Vec<Event> = Vec::new();
     let mut begun: Vec<(String, i64)> = Vec::new();
     for fact in &case.facts {
         let stamp = fact.place.stamp.as_deref();
-        let offset_ms = stamp.and_then(|stamp| clock.offset_ms(stamp));
+        let offset_ms = stamp.map(|stamp| clock.offset_ms(stamp));
         let Some(kind) = kind_of(fact) else { continue };
         let printed = fact.word("seconds").and_then(|s| s.parse::<f64>().ok()).map(|s| (s * 1000.0).round() as u64);
         let topic = kind.rsplit_once('-').map_or(kind.as_str(), |(topic, _)| topic).to_owned();

@@ -183,9 +183,9 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
     let root = candidates.iter().copied().filter(|&i| same(i) && is_copy(&facts[first], &facts[i])).max_by_key(|&i| (richness(&facts[i]), Reverse(i)))?;
 
     let situation = situation(case, run, root, first, engine, model);
-    let claims = claims(&situation);
-    let (cause, weight) = claims.first().map(|(cause, claim)| (*cause, claim.weight))?;
-    let mut contributing: Vec<Contributing> = claims
+    let claimed = claims(&situation);
+    let (cause, weight) = claimed.first().map(|(cause, claim)| (*cause, claim.weight))?;
+    let mut contributing: Vec<Contributing> = claimed
         .into_iter()
         .skip(1)
         .filter(|(other, _)| other.id != "unknown" && other.id != "internal-error")

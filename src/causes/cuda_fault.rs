@@ -8,13 +8,35 @@ pub const CAUSE: Cause = Cause {
     family: "platform",
     title: "A GPU kernel faulted",
     kinds: &[FactKind::KernelFault],
-    doc: "",
+    doc: "\
+A kernel faulted: illegal memory access, device-side assert, launch failure, misaligned address.
+
+**Recognised by** `CUDA error: an illegal memory access was encountered` and its kin, Xid 13, 31, 43 and 45. The line that reports it
+is seldom the one that did it: kernels run asynchronously. Where an assertion or out-of-memory stands before it, that is the cause.
+
+**Fixed by** finding the kernel (`CUDA_LAUNCH_BLOCKING=1`), by checking inputs against vocabulary and context, by another attention
+or quantization kernel, and by reporting it where it is the engine's.",
     claim,
-    headline: |s| s.fact.place.text.lines().next().unwrap_or("A GPU kernel faulted").to_owned(),
-    explanation: |_| "A GPU kernel faulted.".to_owned(),
-    remedies: |_| Vec::new(),
+    headline,
+    explanation,
+    remedies,
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
-    direct(s, FactKind::KernelFault, "a gpu kernel faulted")
+    direct(s, FactKind::KernelFault, "a kernel faulted")
+}
+
+fn headline(s: &Situation<'_>) -> String {
+    said(s)
+}
+
+fn explanation(_: &Situation<'_>) -> String {
+    "A kernel read or wrote where it must not, or failed a check. The traceback shows where it was noticed, not where it happened.".to_owned()
+}
+
+fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+    vec![
+        advice("blocking", "Run once with `CUDA_LAUNCH_BLOCKING=1` and read the traceback again", "Each kernel is then waited for, so that the right line fails.", "Slow; for diagnosis only."),
+        advice("other-kernel", "Switch off what is special: custom kernels, graphs, quantization, one at a time", "What makes it go away names the kernel.", "Speed."),
+    ]
 }

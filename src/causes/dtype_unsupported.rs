@@ -2,19 +2,40 @@
 
 use super::*;
 
-/// Data type is not supported.
+/// The data type is not supported.
 pub const CAUSE: Cause = Cause {
     id: "dtype-unsupported",
     family: "configuration",
-    title: "Data type is not supported",
+    title: "The data type is not supported",
     kinds: &[FactKind::Dtype],
-    doc: "",
+    doc: "\
+The GPU or a kernel cannot run the data type that was asked for, or two data types met.
+
+**Recognised by** `Bfloat16 is only supported on GPUs with compute capability of at least 8.0`, `not implemented for 'Half'`, `expected
+scalar type`, refusals of fp8 caches.
+
+**Fixed by** `--dtype half` on cards before Ampere, float32 on the CPU, one data type for all parts.",
     claim,
-    headline: |s| s.fact.place.text.lines().next().unwrap_or("Data type is not supported").to_owned(),
-    explanation: |_| "Data type is not supported.".to_owned(),
-    remedies: |_| Vec::new(),
+    headline,
+    explanation,
+    remedies,
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
-    direct(s, FactKind::Dtype, "data type is not supported")
+    direct(s, FactKind::Dtype, "the data type cannot be run")
+}
+
+fn headline(s: &Situation<'_>) -> String {
+    said(s)
+}
+
+fn explanation(_: &Situation<'_>) -> String {
+    "This card, or the kernel that was chosen, has no code for that data type.".to_owned()
+}
+
+fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+    vec![
+        advice("half", "Use float16 (`--dtype half`, `--dtype float16`)", "All CUDA cards that serve language models run it.", "A smaller range of values: watch for nan."),
+        advice("one-type", "Load all parts in one data type", "Operations do not mix them.", "None."),
+    ]
 }

@@ -8,11 +8,18 @@ pub const CAUSE: Cause = Cause {
     family: "platform",
     title: "A defect inside the software",
     kinds: &[FactKind::Internal, FactKind::Crash],
-    doc: "",
+    doc: "\
+An assertion, exception or native crash (segmentation fault, illegal instruction) inside the engine, a plug-in or a driver that
+no setting, input or resource in the log explains: a defect to upgrade away from or to report.
+
+**Recognised by** exceptions of programming errors (`AssertionError`, `KeyError`, `AttributeError` …) in the engine's own files that no
+signature explains, panics, signals 4, 7, 8 and 11.
+
+**Fixed by** a newer or older version, by switching off what is new or experimental, and by a report with this log.",
     claim,
-    headline: |s| s.fact.place.text.lines().next().unwrap_or("A defect inside the software").to_owned(),
-    explanation: |_| "A defect inside the software.".to_owned(),
-    remedies: |_| Vec::new(),
+    headline,
+    explanation,
+    remedies,
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
@@ -24,4 +31,23 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
         6 => Claim::new(0.5, "the process aborted"),
         _ => None,
     }
+}
+
+fn headline(s: &Situation<'_>) -> String {
+    said(s)
+}
+
+fn explanation(s: &Situation<'_>) -> String {
+    let mut text = "Nothing in the log explains it by a setting, an input or a resource.".to_owned();
+    if let Some(frame) = s.fact.word("frame") {
+        text += &format!(" It was raised in {frame}.");
+    }
+    text
+}
+
+fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+    vec![
+        advice("upgrade", "Try the newest version, or the one before the last upgrade", "Others have likely met it.", "Other changes of the release."),
+        advice("report", "Report it to the project with this log", "It is a defect.", "None."),
+    ]
 }

@@ -8,13 +8,33 @@ pub const CAUSE: Cause = Cause {
     family: "configuration",
     title: "A flag or value is refused",
     kinds: &[FactKind::Argument],
-    doc: "",
+    doc: "\
+A flag or value is unknown, or was refused for a reason that no other cause names.
+
+**Recognised by** argument parsers (`unrecognized arguments`, `unexpected argument`, `invalid choice`, `invalid value`) and by engines' and
+libraries' checks of settings.
+
+**Fixed by** the spelling and values of this version: flags differ between engines and between versions of one engine.",
     claim,
-    headline: |s| s.fact.place.text.lines().next().unwrap_or("A flag or value is refused").to_owned(),
-    explanation: |_| "A flag or value is refused.".to_owned(),
-    remedies: |_| Vec::new(),
+    headline,
+    explanation,
+    remedies,
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
-    direct(s, FactKind::Argument, "a flag or value is refused")
+    direct(s, FactKind::Argument, "a flag or value was refused")
+}
+
+fn headline(s: &Situation<'_>) -> String {
+    said(s)
+}
+
+fn explanation(_: &Situation<'_>) -> String {
+    "The program refused one of its settings before it did anything.".to_owned()
+}
+
+fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+    vec![
+        advice("check-flag", "Compare the flag with the help of exactly this version (`--help`)", "Flags are renamed, added and dropped between versions.", "None."),
+    ]
 }

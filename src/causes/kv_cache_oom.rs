@@ -2,17 +2,28 @@
 
 use super::*;
 
-/// Key-value cache does not fit.
+/// The key-value cache does not fit.
 pub const CAUSE: Cause = Cause {
     id: "kv-cache-oom",
     family: "device-memory",
-    title: "Key-value cache does not fit",
+    title: "The key-value cache does not fit",
     kinds: &[FactKind::KvCacheTooSmall],
-    doc: "",
+    doc: "\
+The weights were in, and what was left could not hold the key-value cache that was asked for: no blocks were left, or
+fewer tokens than one full context needs.
+
+**Recognised by** the engine's own words (vLLM: `No available memory for the cache blocks`, `KV cache is needed, which is
+larger than the available KV cache memory`; TGI: `NotEnoughMemory(n)`; SGLang: `Not enough memory. Please try to increase
+--mem-fraction-static`; llama.cpp: `failed to allocate buffer for kv cache`), or by an out-of-memory message in the cache's
+allocation.
+
+**Fixed by** a shorter context (`--max-model-len` at what the log says is possible), a cache in 8 bits, a larger fraction of
+the device for the engine where nothing else is on it, weights that take less, or more devices. Where less than nothing is
+left for the cache, the weights and the profiling run fill the share already, and only the last three help.",
     claim,
-    headline: |s| s.fact.place.text.lines().next().unwrap_or("Key-value cache does not fit").to_owned(),
-    explanation: |_| "Key-value cache does not fit.".to_owned(),
-    remedies: |_| Vec::new(),
+    headline,
+    explanation,
+    remedies,
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
@@ -20,4 +31,63 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
         return Claim::new(stated(s), "the engine says that the key-value cache does not fit");
     }
     memory_at(s, &[Stage::KvCache], "memory ran out while the key-value cache was allocated")
+}
+
+fn headline(s: &Situation<'_>) -> String {
+    let f = &s.figures;
+    match (f.kv_needed_bytes, f.kv_available_bytes, f.max_model_len, f.kv_tokens) {
+        (Some(needed), Some(available), Some(length), _) => format!(
+            "One context of {} tokens needs {} of key-value cache, and {} is left",
+            count(length),
+            size(needed),
+            signed(available)
+        ),
+        (Some(needed), Some(available), None, _) => format!("{} of key-value cache is needed, and {} is left", size(needed), signed(available)),
+        (_, Some(available), ..) if available <= 0 => format!("Nothing is left for the key-value cache ({})", signed(available)),
+        (_, _, Some(length), Some(tokens)) => {
+            format!("The key-value cache holds {} tokens, fewer than one context of {}", count(tokens), count(length))
+        }
+        (_, Some(available), ..) => format!("The {} left for the key-value cache are not enough", signed(available)),
+        _ => match refusal(s) {
+            Some(refusal) => format!("The key-value cache does not fit{}: {refusal}", on_device(s)),
+            None => "Not enough memory is left for the key-value cache".to_owned(),
+        },
+    }
+}
+
+fn signed(bytes: i64) -> String {
+    let text = size(bytes.unsigned_abs());
+    if bytes < 0 { format!("−{text}") } else { text }
+}
+
+fn explanation(s: &Situation<'_>) -> String {
+    let f = &s.figures;
+    let mut text = "The weights are in. The engine measured what its share of the device leaves for the key-value cache, and that is too little.".to_owned();
+    if let (Some(utilization), Some(total)) = (f.gpu_memory_utilization, f.total_bytes) {
+        text += &format!(" Its share is {:.0} % of {}.", utilization * 100.0, size(total));
+    }
+    if let Some(weights) = f.weights_bytes {
+        text += &format!(" The weights take {}.", size(weights));
+    }
+    if f.kv_available_bytes.is_some_and(|bytes| bytes <= 0) {
+        text += " Weights and the profiling run fill the share already, so a shorter context alone is not enough.";
+    }
+    text + &held(s)
+}
+
+fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
+    let (shorter, share) = match s.engine {
+        Some("tgi") => ("Lower `--max-total-tokens` and `--max-batch-prefill-tokens`", "Raise `--cuda-memory-fraction`"),
+        Some("sglang") => ("Lower `--context-length`", "Raise `--mem-fraction-static`"),
+        Some("llama.cpp" | "ollama") => ("Lower the context (`-c`, `num_ctx`)", "Offload fewer layers to the device"),
+        _ => ("Lower `--max-model-len`", "Raise `--gpu-memory-utilization`, if nothing else needs the device"),
+    };
+    let mut remedies = Vec::new();
+    if s.figures.kv_available_bytes.is_none_or(|bytes| bytes > 0) {
+        remedies.push(advice("shorter-context", shorter, "One full context must fit; its cache grows with its length.", "Longer prompts and answers are refused."));
+    }
+    remedies.push(advice("larger-share", share, "What the engine may take above weights and activations becomes cache.", "Less room for peaks and for other programs."));
+    remedies.push(advice("smaller-cache", "Keep the cache in 8 bits, where the engine and card support it", "It takes half the bytes for each token.", "A little accuracy on long contexts."));
+    remedies.push(advice("quantize", "Load the weights quantized", "What the weights free becomes cache.", "Some quality."));
+    remedies
 }

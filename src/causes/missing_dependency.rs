@@ -8,13 +8,38 @@ pub const CAUSE: Cause = Cause {
     family: "platform",
     title: "A dependency is missing",
     kinds: &[FactKind::Dependency],
-    doc: "",
+    doc: "\
+A module, shared library or compiler is missing, or two versions do not fit together.
+
+**Recognised by** `No module named`, `cannot open shared object file`, `undefined symbol`, `cannot import name`, version checks, bitsandbytes'
+set-up errors, Triton's search for a compiler.
+
+**Fixed by** installing what is named, in the environment that the server uses, in versions that fit together; the engines'
+own images have such a set.",
     claim,
-    headline: |s| s.fact.place.text.lines().next().unwrap_or("A dependency is missing").to_owned(),
-    explanation: |_| "A dependency is missing.".to_owned(),
-    remedies: |_| Vec::new(),
+    headline,
+    explanation,
+    remedies,
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
-    direct(s, FactKind::Dependency, "a dependency is missing")
+    direct(s, FactKind::Dependency, "a module, library or compiler is missing or does not fit")
+}
+
+fn headline(s: &Situation<'_>) -> String {
+    match s.fact.word("module") {
+        Some(module) => format!("{module} is missing or does not fit: {}", said(s)),
+        None => said(s),
+    }
+}
+
+fn explanation(_: &Situation<'_>) -> String {
+    "What the program needs beside itself is not installed, or in a version that does not fit.".to_owned()
+}
+
+fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+    vec![
+        advice("install", "Install what is named into the environment that runs the server", "Another environment's packages are not seen.", "None."),
+        advice("matching-set", "Use the engine's own image, or the versions that its release names", "Compiled packages must be built for the same PyTorch and CUDA.", "Less freedom of versions."),
+    ]
 }

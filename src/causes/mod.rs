@@ -145,6 +145,72 @@ pub fn gib(bytes: u64) -> String {
     format!("{:.2} GiB", bytes as f64 / (1u64 << 30) as f64)
 }
 
+/// The model's name, or words for it.
+fn the_model<'s>(s: &'s Situation<'_>) -> &'s str {
+    s.model.unwrap_or("the model")
+}
+
+/// ` on GPU 1` when the message names the device.
+fn on_device(s: &Situation<'_>) -> String {
+    s.figures.device.map_or(String::new(), |device| format!(" on GPU {device}"))
+}
+
+/// What was asked for, against what was there: `172.00 MiB was refused with 0 bytes free of 8.00 GiB`.
+fn refusal(s: &Situation<'_>) -> Option<String> {
+    let f = &s.figures;
+    let mut text = format!("{} was refused", size(f.tried_bytes?));
+    if let Some(free) = f.free_bytes {
+        text += &format!(" with {} free", size(free));
+    }
+    if let Some(total) = f.total_bytes {
+        text += &format!(" of {}", size(total));
+    }
+    Some(text)
+}
+
+/// What PyTorch held when memory was refused, in a sentence.
+fn held(s: &Situation<'_>) -> String {
+    let f = &s.figures;
+    let Some(allocated) = f.allocated_bytes else { return String::new() };
+    let unused = f.reserved_unallocated_bytes.or_else(|| f.reserved_bytes?.checked_sub(allocated));
+    match unused {
+        Some(unused) => format!(" PyTorch had {} in tensors and held {} more that it did not use.", size(allocated), size(unused)),
+        None => format!(" PyTorch had {} in tensors.", size(allocated)),
+    }
+}
+
+/// A size for people: GiB with two decimals, MiB when it is small.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0 => "0 bytes".to_owned(),
+        small if small < 1 << 20 => format!("{small} bytes"),
+        middle if middle < 107_374_182 => format!("{:.2} MiB", middle as f64 / f64::from(1 << 20)),
+        large => gib(large),
+    }
+}
+
+/// A count with thousands separators.
+fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// The first line of the decisive message, shortened: the headline of causes whose message says it best.
+fn said(s: &Situation<'_>) -> String {
+    let line = s.fact.place.text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
+    match line.char_indices().nth(140) {
+        Some((cut, _)) => format!("{}…", &line[..cut]),
+        None => line.to_owned(),
+    }
+}
+
 /// A remedy in words.
 pub fn advice(id: &str, title: impl Into<String>, rationale: impl Into<String>, tradeoff: impl Into<String>) -> Remedy {
     Remedy {

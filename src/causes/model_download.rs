@@ -2,19 +2,42 @@
 
 use super::*;
 
-/// Model was not found or not fetched.
+/// The model was not found or not fetched.
 pub const CAUSE: Cause = Cause {
     id: "model-download",
     family: "model-files-and-hub",
-    title: "Model was not found or not fetched",
+    title: "The model was not found or not fetched",
     kinds: &[FactKind::HubFetch],
-    doc: "",
+    doc: "\
+The model or a file was not found, or could not be fetched: name, revision, network, time-out, rate limit.
+
+**Recognised by** 404 and 429 answers, `is not a local folder and is not a valid model identifier`, `We couldn't connect to`, connection
+errors and time-outs while fetching, a path that does not exist.
+
+**Fixed by** the exact name (and for a local folder its path inside the container), by network access to the hub or a mirror
+(`HF_ENDPOINT`), by offline mode with a filled cache, or by trying again later.",
     claim,
-    headline: |s| s.fact.place.text.lines().next().unwrap_or("Model was not found or not fetched").to_owned(),
-    explanation: |_| "Model was not found or not fetched.".to_owned(),
-    remedies: |_| Vec::new(),
+    headline,
+    explanation,
+    remedies,
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
-    direct(s, FactKind::HubFetch, "model was not found or not fetched")
+    direct(s, FactKind::HubFetch, "the model or a file could not be found or fetched")
+}
+
+fn headline(s: &Situation<'_>) -> String {
+    said(s)
+}
+
+fn explanation(_: &Situation<'_>) -> String {
+    "The files were neither found in the cache nor fetched from the hub.".to_owned()
+}
+
+fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+    vec![
+        advice("check-name", "Check name, revision and path, inside the container for a local folder", "A folder that does not exist is taken for a name on the hub.", "None."),
+        advice("check-network", "Check that the machine reaches the hub, through its proxy", "Clusters often block it.", "None."),
+        advice("fill-cache", "Download once where there is network, mount the cache, and set `HF_HUB_OFFLINE=1`", "Start-up then needs no network.", "Storage."),
+    ]
 }

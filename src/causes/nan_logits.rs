@@ -8,13 +8,36 @@ pub const CAUSE: Cause = Cause {
     family: "numbers",
     title: "Values are not finite",
     kinds: &[FactKind::NonFinite],
-    doc: "",
+    doc: "\
+Values that are not finite reached sampling or the loss: inf, nan or negative probabilities.
+
+**Recognised by** ``probability tensor contains either `inf`, `nan` or element < 0`` (the device-side assert that follows is a symptom),
+losses that are nan, and engines' own checks.
+
+**Fixed by** a data type with more range (bfloat16 or float32 instead of float16), another quantization or attention kernel,
+sane sampling parameters, checked weights; in training a lower learning rate and clipped gradients.",
     claim,
-    headline: |s| s.fact.place.text.lines().next().unwrap_or("Values are not finite").to_owned(),
-    explanation: |_| "Values are not finite.".to_owned(),
-    remedies: |_| Vec::new(),
+    headline,
+    explanation,
+    remedies,
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
-    direct(s, FactKind::NonFinite, "values are not finite")
+    direct(s, FactKind::NonFinite, "values were not finite")
+}
+
+fn headline(s: &Situation<'_>) -> String {
+    said(s)
+}
+
+fn explanation(s: &Situation<'_>) -> String {
+    "The forward pass produced inf or nan, mostly by overflow of float16, by a broken quantization, or by bad weights.".to_owned()
+}
+
+fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+    vec![
+        advice("more-range", "Use bfloat16 where the card has it, else float32", "float16 ends at 65,504; models trained in bfloat16 exceed it.", "Memory and speed for float32."),
+        advice("other-kernel", "Try another attention implementation or quantization", "Some combinations overflow.", "Speed."),
+        advice("check-weights", "Load the weights unquantized once and look for nan in them", "A damaged file is not repaired by settings.", "Time."),
+    ]
 }

@@ -8,13 +8,37 @@ pub const CAUSE: Cause = Cause {
     family: "placement-and-offload",
     title: "Quantized modules cannot be offloaded",
     kinds: &[FactKind::OffloadRefused],
-    doc: "",
+    doc: "\
+A quantizer refused a device map that puts modules on the CPU or the disk: the model, even quantized, did not fit into what the
+map could use on the device.
+
+**Recognised by** `Some modules are dispatched on the CPU or the disk. Make sure you have enough GPU RAM to fit the quantized model`
+and its kin for AWQ, EETQ, FP8 and GGUF.
+
+**Fixed by** making it fit: 4 instead of 8 bits, a smaller model, more of the device (`max_memory`), other processes off it; or by
+an explicit `device_map` with `llm_int8_enable_fp32_cpu_offload=True`, which keeps what is on the CPU in 32 bits and is slow.",
     claim,
-    headline: |s| s.fact.place.text.lines().next().unwrap_or("Quantized modules cannot be offloaded").to_owned(),
-    explanation: |_| "Quantized modules cannot be offloaded.".to_owned(),
-    remedies: |_| Vec::new(),
+    headline,
+    explanation,
+    remedies,
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
-    direct(s, FactKind::OffloadRefused, "quantized modules cannot be offloaded")
+    direct(s, FactKind::OffloadRefused, "the quantizer refused modules on the CPU or disk")
+}
+
+fn headline(s: &Situation<'_>) -> String {
+    "Even quantized, the model does not fit on the device, and the quantizer refuses to offload the rest".to_owned()
+}
+
+fn explanation(_: &Situation<'_>) -> String {
+    "accelerate found that not all modules fit into the memory it may use, and put some on the CPU or disk; quantized modules cannot run there.".to_owned()
+}
+
+fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+    vec![
+        advice("fewer-bits", "Load it in 4 bits instead of 8", "Half the bytes may fit whole.", "Some quality."),
+        advice("more-device", "Free the device of other processes, and raise `max_memory` for it", "The map is made from what is free when loading begins.", "None."),
+        advice("cpu-offload", "Give a `device_map` by hand and set `llm_int8_enable_fp32_cpu_offload=True`", "What is on the CPU then stays in 32 bits.", "Much slower; four times the RAM for those modules."),
+    ]
 }

@@ -8,11 +8,18 @@ pub const CAUSE: Cause = Cause {
     family: "operation",
     title: "Told to stop from outside",
     kinds: &[FactKind::StopSignal],
-    doc: "",
+    doc: "\
+Something outside told the process to stop (SIGTERM, SIGINT, a failed liveness probe, scale-down, a scheduler) and cut off
+start-up or work in progress, with no failure before it. An orderly stop after serving is healthy.
+
+**Recognised by** the signal or its exit code (143, 130), `KeyboardInterrupt`, probes that failed, a scheduler's cancellation.
+
+**Fixed by** giving start-up the time that it needs (a start-up probe instead of a short liveness probe), or by what decided to
+stop it.",
     claim,
-    headline: |s| s.fact.place.text.lines().next().unwrap_or("Told to stop from outside").to_owned(),
-    explanation: |_| "Told to stop from outside.".to_owned(),
-    remedies: |_| Vec::new(),
+    headline,
+    explanation,
+    remedies,
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
@@ -23,4 +30,22 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
         2 | 15 => Claim::new(0.8, "the process ended on a signal to stop"),
         _ => None,
     }
+}
+
+fn headline(s: &Situation<'_>) -> String {
+    if s.run.ready.is_none() {
+        return "Told to stop from outside before it was up".to_owned();
+    }
+    "Told to stop from outside".to_owned()
+}
+
+fn explanation(_: &Situation<'_>) -> String {
+    "No failure stands before the stop. Loading a large model takes minutes; a liveness probe or a time-out that is shorter ends it each time.".to_owned()
+}
+
+fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+    vec![
+        advice("startup-probe", "Give start-up its own probe and enough time", "Liveness is checked only after it has succeeded.", "A hanging start is noticed later."),
+        advice("who-stopped", "Find out who stopped it: the orchestrator's events, the scheduler, a person", "The log of the process does not say.", "None."),
+    ]
 }

@@ -8,13 +8,41 @@ pub const CAUSE: Cause = Cause {
     family: "device-memory",
     title: "Training ran out of device memory",
     kinds: &[],
-    doc: "",
+    doc: "\
+Memory ran out in a training step: forward of training, backward, optimizer state, gradient buffers.
+
+**Recognised by** an out-of-memory message whose traceback is in the trainer, the backward pass or the optimizer
+(`training_step`, `backward`, `optimizer.step`), or that follows the mark that training began.
+
+**Fixed by** smaller batches with gradient accumulation, gradient checkpointing, shorter sequences, an 8-bit or paged
+optimizer, LoRA or QLoRA instead of full weights, or sharding over devices (FSDP, ZeRO).",
     claim,
-    headline: |s| s.fact.place.text.lines().next().unwrap_or("Training ran out of device memory").to_owned(),
-    explanation: |_| "Training ran out of device memory.".to_owned(),
-    remedies: |_| Vec::new(),
+    headline,
+    explanation,
+    remedies,
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
     memory_at(s, &[Stage::Train], "memory ran out in a training step")
+}
+
+fn headline(s: &Situation<'_>) -> String {
+    let lead = format!("Device memory ran out in a training step{}", on_device(s));
+    match refusal(s) {
+        Some(refusal) => format!("{lead}: {refusal}"),
+        None => lead,
+    }
+}
+
+fn explanation(s: &Situation<'_>) -> String {
+    let text = "Training holds weights, gradients, optimizer state and the activations of the backward pass at once.";
+    text.to_owned() + &held(s)
+}
+
+fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+    vec![
+        advice("smaller-batch", "Halve the batch for each device and double gradient accumulation", "Activations grow with the batch; the effective batch stays.", "Some speed."),
+        advice("checkpointing", "Switch gradient checkpointing on", "Activations are computed again instead of kept.", "About a third more time."),
+        advice("lighter-optimizer", "Train adapters (LoRA, QLoRA), or use an 8-bit or paged optimizer", "Gradients and optimizer state are several times the weights.", "Some capacity of the fine-tune."),
+    ]
 }

@@ -11,7 +11,7 @@ use crate::analysis::{Analyzer, Options};
 use crate::cli::{Failure, Outcome, tell};
 use crate::report::{self, Entry, Format, Style};
 use crate::signatures::load_rules;
-use crate::source::{self, Input};
+use crate::source::{self, Input, SourceError};
 
 /// Arguments of `analyze`.
 #[derive(Debug, clap::Args)]
@@ -98,7 +98,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::Healthy;
     for error in refused {
         outcome = Outcome::Refused;
-        entries.push(Entry::Error { name: error.name().to_owned(), reason: error.to_string() });
+        entries.push(Entry::Error { name: name_of(&error), reason: error.to_string() });
         tell(&miette::Report::new(error));
     }
     let analyzer = Analyzer::new(&options);
@@ -107,7 +107,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
             Input::Path(path) => path.display().to_string(),
             Input::Stdin => "-".to_owned(),
         };
-        match source::open(input).and_then(|reader| analyzer.run(reader, &name)) {
+        match source::open(&input).and_then(|reader| analyzer.run(reader, &name)) {
             Ok(report) => {
                 if !report.incidents.is_empty() && !args.exit_zero {
                     outcome = outcome.max(Outcome::Incidents);
@@ -128,7 +128,17 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-fn inputs(args: &Args) -> Result<(Vec<Input>, Vec<source::SourceError>), Failure> {
+/// The input that an error is about.
+fn name_of(error: &SourceError) -> String {
+    match error {
+        SourceError::NotFound { path, .. } | SourceError::Permission { path } | SourceError::Directory { path } | SourceError::NoLogs { path } => {
+            path.display().to_string()
+        }
+        SourceError::NotALog { name, .. } | SourceError::Empty { name } | SourceError::Damaged { name, .. } | SourceError::Io { name, .. } => name.clone(),
+    }
+}
+
+fn inputs(args: &Args) -> Result<(Vec<Input>, Vec<SourceError>), Failure> {
     if let Some(list) = &args.files_from {
         let lines: io::Result<Vec<String>> = if list == Path::new("-") {
             io::stdin().lock().lines().collect()

@@ -198,6 +198,19 @@ impl Table {
         SIGNATURES.iter().chain(&self.own)
     }
 
+    /// What marks a line of a large log as worth reading: the anchors of all that does not stand in every healthy line,
+    /// and the words by which a failure is known that no signature knows.
+    pub fn needles(&self) -> impl Iterator<Item = &str> {
+        const FORMS: &[&str] = &[
+            "Traceback (most", "  File \"", "ERROR", "CRITICAL", "FATAL", "Error:", "error:", "panicked at", "Exception:", " Killed", "terminate called",
+        ];
+        let everyday = |fact: FactKind| {
+            matches!(fact, FactKind::RequestServed | FactKind::Metrics | FactKind::Payload | FactKind::Benign | FactKind::Context | FactKind::Device)
+        };
+        let known = self.signatures().filter(move |s| !everyday(s.fact) && !s.weak && !s.needs_failure);
+        known.flat_map(|s| s.anchors.iter().map(AsRef::as_ref)).chain(FORMS.iter().copied())
+    }
+
     /// The signatures found in a flat text (white space squeezed), in the order of their position.
     pub fn hits(&self, flat: &str) -> Vec<Hit<'_>> {
         let mut found: Vec<(usize, usize, usize)> = Vec::new();
