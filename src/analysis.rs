@@ -195,7 +195,8 @@ fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment) -> Incident
         let mut taken = 0;
         for &index in facts {
             let piece = evidence_of(case, index, role);
-            if taken < MAX_PROOF && evidence.iter().all(|e| e.text != piece.text || e.role != role) {
+            let shown = evidence.iter().any(|e| e.text == piece.text && (e.role == role || e.line == piece.line));
+            if taken < MAX_PROOF && !shown && !piece.text.is_empty() {
                 taken += 1;
                 evidence.push(piece);
             }

@@ -225,6 +225,8 @@ pub struct Fact {
     pub kind: FactKind,
     /// Id of the signature that recognised it.
     pub rule: Arc<str>,
+    /// The software whose table recognised it; empty when none did.
+    pub software: Arc<str>,
     /// The engine that the message is of.
     pub engine: Option<Arc<str>>,
     /// The stage that the message or its traceback tells.
@@ -265,6 +267,7 @@ impl Fact {
         Fact {
             kind,
             rule: Arc::from(rule),
+            software: Arc::from("given"),
             engine: None,
             stage: None,
             stage_is_proven: false,

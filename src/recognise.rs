@@ -156,7 +156,13 @@ impl Context<'_> {
     fn facts_of_text(&self, flat: &Flat, hits: Vec<Hit<'_>>, exception: Option<&Exception>, any_exact: bool, out: &mut Vec<Fact>) {
         let first_new = out.len();
         let mut failures: Vec<Fact> = Vec::new();
+        let mut guesses: Vec<Fact> = Vec::new();
         let mut is_explained = false;
+        let speaks = |hit: &Hit<'_>| {
+            let s = hit.signature;
+            !s.weak && !s.needs_failure && matches!(s.fact, FactKind::Symptom | FactKind::Hint | FactKind::Retry | FactKind::StopSignal | FactKind::ProcessExit)
+        };
+        let any_exact = any_exact || hits.iter().any(speaks);
         for hit in hits {
             let s = hit.signature;
             let gated = (s.weak || s.needs_failure) && !self.by_form || s.weak && any_exact;
@@ -174,6 +180,10 @@ impl Context<'_> {
                 fact.kind = FactKind::Hint;
                 fact.strength = Strength::Demoted;
             }
+            if s.weak && fact.kind.is_failure() {
+                guesses.push(fact);
+                continue;
+            }
             is_explained = true;
             if fact.kind.is_failure() {
                 failures.push(fact);
@@ -185,6 +195,15 @@ impl Context<'_> {
         failures.sort_by_key(|fact| (std::cmp::Reverse(fact.priority), std::cmp::Reverse(fact.strength)));
         if let Some(best) = failures.into_iter().next() {
             out.insert(first_new, best);
+        }
+        // Guesses of one software each: which of them counts is known when the engine is.
+        guesses.sort_by_key(|fact| std::cmp::Reverse(fact.priority));
+        let mut guessed: Vec<Arc<str>> = Vec::new();
+        for guess in guesses {
+            if !is_explained && !guessed.contains(&guess.software) {
+                guessed.push(guess.software.clone());
+                out.push(guess);
+            }
         }
         if !is_explained
             && self.by_form
@@ -199,6 +218,7 @@ impl Context<'_> {
         let s = hit.signature;
         let strength = if s.weak { Strength::Weak } else { Strength::Exact };
         let mut fact = self.fact(s.fact, &s.id, strength, s.engine.as_deref());
+        fact.software = Arc::from(s.software.as_ref());
         fact.stage = s.stage;
         fact.stage_is_proven = s.stage.is_some();
         fact.ends = s.ends;
@@ -211,6 +231,9 @@ impl Context<'_> {
         self.place(&mut fact, flat, hit.start, hit.end, exception);
         if let Some(parser) = s.parser {
             parse(parser, &flat.text, hit.start, &self.record.message, &mut fact)?;
+        }
+        if let Some(exception) = exception {
+            fact.kind = refined(fact.kind, &exception.frames);
         }
         if fact.stage.is_none() {
             let own = exception.and_then(|e| stage_of(&e.frames)).or(self.stage);
@@ -289,7 +312,8 @@ impl Context<'_> {
         Fact {
             kind,
             rule: Arc::from(rule),
-            engine: self.engine.or(engine).map(Arc::from),
+            software: Arc::from(""),
+            engine: self.engine.or(engine).filter(|engine| !engine.is_empty()).map(Arc::from),
             stage: None,
             stage_is_proven: false,
             ends: None,
@@ -334,6 +358,17 @@ fn parse(parser: Parser, flat: &str, start: usize, message: &Text, fact: &mut Fa
     }?;
     extract::fill_from_arguments(fact, arguments);
     Some(())
+}
+
+/// What only the frames tell: memory that was to be pinned is the host's, a full device under shared memory is /dev/shm.
+fn refined(kind: FactKind, frames: &[Frame]) -> FactKind {
+    let innermost = &frames[frames.len().saturating_sub(3)..];
+    let within = |names: &[&str]| innermost.iter().any(|f| names.iter().any(|name| f.function.contains(name) || f.code.contains(name) || f.path.contains(name)));
+    match kind {
+        FactKind::OutOfMemory if within(&["pin_memory", "cudaHostAlloc", "cudaHostRegister"]) => FactKind::HostMemory,
+        FactKind::DiskFull if within(&["multiprocessing/shared_memory", "multiprocessing/synchronize", "posix_shm", "/dev/shm"]) => FactKind::SharedMemory,
+        kind => kind,
+    }
 }
 
 /// True when level, exception or wording say that this record is a failure.

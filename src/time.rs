@@ -114,7 +114,8 @@ pub fn iso(stamp: &Stamp, assumed_year: Option<i32>) -> Option<String> {
 /// True when a stamp ends with a numeric zone.
 fn prints_sign(text: &str) -> bool {
     let text = text.trim_end_matches(" UTC");
-    text.rfind(['+', '-']).is_some_and(|at| at + 1 < text.len() && at + 6 >= text.len() && text.as_bytes()[at + 1..].iter().all(|b| b.is_ascii_digit() || *b == b':'))
+    text.rfind(['+', '-'])
+        .is_some_and(|at| at + 1 < text.len() && at + 6 >= text.len() && text.as_bytes()[at + 1..].iter().all(|b| b.is_ascii_digit() || *b == b':'))
 }
 
 /// Reads ASCII without ever leaving a character's boundary.
@@ -240,9 +241,7 @@ fn since_start(text: &str) -> Option<(Stamp, usize)> {
     Some((Stamp { text: text[..end].to_owned(), clock: Clock::Elapsed { ms } }, end))
 }
 
-const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
-];
+const MONTHS: [&str; 12] = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
 
 fn month_name(scan: &mut Scan<'_>) -> Option<u32> {
     let count = scan.letters();
@@ -757,10 +756,39 @@ mod tests {
     #[test]
     fn look_alikes_are_not_read() {
         let texts = [
-            "1.2.3 released", "10.20.130.140 - - x", "192.168.1.10:8000 x", "12:00 left", "00:12<01:00, 1.2it/s]", "00:05:12<00:10:00", "01:02:03 left",
-            "00:10:00, 3.2s/it", "12:34:56:78:9a:bc", "2024-01-02", "2024-13-02 03:04:05", "2024-02-31 03:04:05", "25:00:00 x", "12:60:00 x",
-            "[0.5] x", "[1, 2]", "[12]", "[123.456, 7]", "Nov", "May be 12:00:00", "Sun shines", "0.00.366.780.1 x", "1.10.123.200 x", "2.4.1", "127.0.0.1",
-            "2024-01-02 03:04:05x", "Mon", "", "[", "[2024-01-02 03:04:05 TP0] x", "[rank0]: x", "3 May", "12-34 56:00:00",
+            "1.2.3 released",
+            "10.20.130.140 - - x",
+            "192.168.1.10:8000 x",
+            "12:00 left",
+            "00:12<01:00, 1.2it/s]",
+            "00:05:12<00:10:00",
+            "01:02:03 left",
+            "00:10:00, 3.2s/it",
+            "12:34:56:78:9a:bc",
+            "2024-01-02",
+            "2024-13-02 03:04:05",
+            "2024-02-31 03:04:05",
+            "25:00:00 x",
+            "12:60:00 x",
+            "[0.5] x",
+            "[1, 2]",
+            "[12]",
+            "[123.456, 7]",
+            "Nov",
+            "May be 12:00:00",
+            "Sun shines",
+            "0.00.366.780.1 x",
+            "1.10.123.200 x",
+            "2.4.1",
+            "127.0.0.1",
+            "2024-01-02 03:04:05x",
+            "Mon",
+            "",
+            "[",
+            "[2024-01-02 03:04:05 TP0] x",
+            "[rank0]: x",
+            "3 May",
+            "12-34 56:00:00",
         ];
         for text in texts {
             assert_eq!(leading_stamp(text), None, "{text}");

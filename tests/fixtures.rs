@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use oomdoc::report::{self, Entry, Format, Style};
+use oomdoc::report::{self, Format, Style};
 use oomdoc::{Options, PostMortem, analyze};
 use serde::Deserialize;
 
@@ -140,7 +140,7 @@ fn every_fixture_is_diagnosed() {
 fn every_report_is_the_reviewed_one() {
     for folder in fixtures() {
         let (expected, report) = read(&folder);
-        let entries = [Entry::Report(Box::new(report))];
+        let entries = [report.into()];
         let style = Style { width: 80, color: false, unicode: true };
         let mut forms = vec!["text".to_owned()];
         forms.extend(expected.formats);

@@ -35,7 +35,7 @@ pub fn engine(case: &Case) -> Option<String> {
             FactKind::Arguments | FactKind::RunStart => 40,
             FactKind::Context if &*fact.rule == "format" => 20,
             FactKind::Mark | FactKind::Metrics | FactKind::Device => 10,
-            _ if fact.strength <= Strength::Weak => 2,
+            _ if fact.strength <= Strength::Weak && &*fact.software != "" => 0,
             _ if fact.is_exception => 6,
             _ => 8,
         };
@@ -47,6 +47,20 @@ pub fn engine(case: &Case) -> Option<String> {
     let server = votes.iter().take(SERVERS).find(|&&(_, votes)| votes >= 6 && votes * 5 >= most_of_a_server);
     let any = || votes.iter().find(|&&(_, votes)| votes >= 6).or_else(|| votes.iter().find(|&&(_, votes)| votes > 0));
     server.or_else(any).map(|(name, _)| (*name).to_owned())
+}
+
+/// True when a table's broad rules may speak about a program of this engine: a server's table knows its own server.
+pub fn speaks_of(software: &str, engine: Option<&str>) -> bool {
+    let own: &[&str] = match software {
+        "vllm" => &["vllm"],
+        "tgi" => &["tgi"],
+        "sglang" => &["sglang"],
+        "llama_cpp" => &["llama.cpp", "ollama"],
+        "ollama" => &["ollama"],
+        "deepspeed" => &["deepspeed", "transformers", "pytorch"],
+        _ => return true,
+    };
+    engine.is_some_and(|engine| own.contains(&engine))
 }
 
 /// The deployment of a run, completed from the other runs.

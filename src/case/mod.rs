@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::envelope::{Origin, OriginId};
-use crate::facts::{Ends, Fact, FactKind, Stage};
+use crate::facts::{Ends, Fact, FactKind, Stage, Strength};
 use crate::post_mortem::{Figures, Phase};
 
 /// Facts of one rule and origin beyond this number are only counted.
@@ -90,7 +90,10 @@ pub struct Case {
 impl Case {
     /// Puts facts in order.
     pub fn new(facts: Vec<Fact>, origins: Vec<Origin>, lines: u64, year: Option<i32>) -> Self {
-        let mut case = Case { stages: vec![None; facts.len()], facts, runs: Vec::new(), origins, lines, year };
+        let mut case = Case { stages: Vec::new(), facts, runs: Vec::new(), origins, lines, year };
+        let engine = deployment::engine(&case);
+        case.facts.retain(|fact| fact.strength != Strength::Weak || deployment::speaks_of(&fact.software, engine.as_deref()));
+        case.stages = vec![None; case.facts.len()];
         case.split_into_runs();
         for index in 0..case.runs.len() {
             case.follow_stages(index);

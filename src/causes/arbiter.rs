@@ -153,17 +153,24 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
     let fatal = episode.facts.iter().any(|&i| facts[i].ends == Some(Ends::Process) || facts[i].kind == FactKind::ProcessExit && !is_clean_exit(&facts[i]));
     let died = !episode.survived && (fatal || !was_up);
 
-    if candidates.is_empty() && died {
+    // What stands after an order to stop is the stop.
+    let told_to_stop = run.facts.iter().copied().find(|&i| matches!(facts[i].kind, FactKind::StopSignal | FactKind::OrderlyStop));
+    let stops_first = told_to_stop.is_some_and(|stop| candidates.iter().all(|&i| stop <= i));
+    let at_work = told_to_stop.is_some_and(|stop| matches!(case.stages[stop], Some(Stage::Train | Stage::Download)));
+    if stops_first && run.ready.is_some() && !at_work {
+        return None;
+    }
+    let of_kinds = |kinds: &[FactKind]| -> Vec<usize> { episode.facts.iter().copied().filter(|&i| kinds.contains(&facts[i].kind) && !is_clean_exit(&facts[i])).collect() };
+    if candidates.is_empty() && died && fatal {
         // Nothing but symptoms: a message that was logged below the level of an error may be the reason.
-        candidates = episode.facts.iter().copied().filter(|&i| facts[i].kind == FactKind::Hint && facts[i].strength == Strength::Demoted).collect();
+        candidates = of_kinds(&[FactKind::Hint]);
+        candidates.retain(|&i| facts[i].strength == Strength::Demoted);
         if candidates.is_empty() {
-            candidates = episode
-                .facts
-                .iter()
-                .copied()
-                .filter(|&i| matches!(facts[i].kind, FactKind::Symptom | FactKind::ProcessExit | FactKind::StopSignal) && !is_clean_exit(&facts[i]))
-                .collect();
+            candidates = of_kinds(&[FactKind::Symptom, FactKind::ProcessExit, FactKind::StopSignal]);
         }
+    }
+    if candidates.is_empty() && died {
+        candidates = of_kinds(&[FactKind::StopSignal]);
     }
     if candidates.is_empty() {
         return None;

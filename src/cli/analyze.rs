@@ -9,7 +9,7 @@ use miette::miette;
 
 use crate::analysis::{Analyzer, Options};
 use crate::cli::{Failure, Outcome, tell};
-use crate::report::{self, Entry, Format, Style};
+use crate::report::{self, Format, Style};
 use crate::signatures::load_rules;
 use crate::source::{self, Input, SourceError};
 
@@ -94,11 +94,11 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         keep_secrets: args.no_redact,
     };
     let (inputs, refused) = inputs(args)?;
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries: Vec<report::Outcome> = Vec::new();
     let mut outcome = Outcome::Healthy;
     for error in refused {
         outcome = Outcome::Refused;
-        entries.push(Entry::Error { name: name_of(&error), reason: error.to_string() });
+        entries.push(report::Outcome::Failure(report::Failure::new(name_of(&error), error.to_string())));
         tell(&miette::Report::new(error));
     }
     let analyzer = Analyzer::new(&options);
@@ -112,16 +112,16 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
                 if !report.incidents.is_empty() && !args.exit_zero {
                     outcome = outcome.max(Outcome::Incidents);
                 }
-                entries.push(Entry::Report(Box::new(report)));
+                entries.push(report.into());
             }
             Err(error) => {
                 outcome = Outcome::Refused;
-                entries.push(Entry::Error { name, reason: error.to_string() });
+                entries.push(report::Outcome::Failure(report::Failure::new(name, error.to_string())));
                 tell(&miette::Report::new(error));
             }
         }
     }
-    let readable = entries.iter().any(|entry| matches!(entry, Entry::Report(_)));
+    let readable = entries.iter().any(|entry| matches!(entry, report::Outcome::Report(_)));
     if readable || matches!(args.format, ReportFormat::Ndjson | ReportFormat::Json) {
         write(args, &entries)?;
     }
@@ -161,7 +161,7 @@ fn inputs(args: &Args) -> Result<(Vec<Input>, Vec<SourceError>), Failure> {
     Ok(source::expand(&args.paths))
 }
 
-fn write(args: &Args, entries: &[Entry]) -> Result<(), Failure> {
+fn write(args: &Args, entries: &[report::Outcome]) -> Result<(), Failure> {
     let to_terminal = args.output.is_none() && io::stdout().is_terminal();
     let color = match args.color {
         ColorChoice::Always => true,

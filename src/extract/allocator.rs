@@ -5,8 +5,8 @@
 
 use nom::branch::alt;
 use nom::bytes::complete::{tag, tag_no_case, take_while, take_while1};
-use nom::character::complete::{char, digit1, space0};
-use nom::combinator::{eof, map, map_opt, not, opt, recognize, value};
+use nom::character::complete::{alphanumeric1, char, digit1, space0};
+use nom::combinator::{eof, map, map_opt, not, opt, recognize, value, verify};
 use nom::sequence::{delimited, pair, preceded, terminated};
 use nom::{IResult, Parser as _};
 
@@ -126,8 +126,17 @@ impl Allocation {
     /// How many figures it holds: of two copies of a message the more complete one counts.
     pub fn figures(&self) -> usize {
         let each = [
-            self.tried, self.total, self.free, self.allocated, self.reserved, self.unallocated, self.private, self.limit, self.process,
-            self.outside, self.active,
+            self.tried,
+            self.total,
+            self.free,
+            self.allocated,
+            self.reserved,
+            self.unallocated,
+            self.private,
+            self.limit,
+            self.process,
+            self.outside,
+            self.active,
         ];
         each.iter().flatten().count() + self.others.len() + usize::from(self.device.is_some())
     }
@@ -269,7 +278,23 @@ fn message(flat: &str, at: usize, word: &str, wording: Wording) -> Option<Alloca
 fn unit(input: &str) -> IResult<&str, f64> {
     let (rest, word) = take_while1(|c: char| c.is_ascii_alphabetic()).parse(input)?;
     // A unit may run into the word behind it (`40.00 MiBis free`), or be cut.
-    let scales = [("bytes", 0), ("byte", 0), ("KiB", 1), ("MiB", 2), ("GiB", 3), ("TiB", 4), ("PiB", 5), ("EiB", 6), ("KB", 1), ("MB", 2), ("GB", 3), ("TB", 4), ("PB", 5), ("EB", 6), ("B", 0)];
+    let scales = [
+        ("bytes", 0),
+        ("byte", 0),
+        ("KiB", 1),
+        ("MiB", 2),
+        ("GiB", 3),
+        ("TiB", 4),
+        ("PiB", 5),
+        ("EiB", 6),
+        ("KB", 1),
+        ("MB", 2),
+        ("GB", 3),
+        ("TB", 4),
+        ("PB", 5),
+        ("EB", 6),
+        ("B", 0),
+    ];
     for (name, power) in scales {
         if word.starts_with(name) && (name != "B" || word == name) {
             return Ok((&input[name.len()..], 1024_f64.powi(power)));
@@ -331,7 +356,11 @@ fn clause(input: &str) -> IResult<&str, Clause> {
 
 fn tried(input: &str) -> IResult<&str, Clause> {
     preceded(
-        (tag_no_case("tried to allocate"), space0),
+        (
+            opt((verify(alphanumeric1, |word: &str| word.ends_with("Allocator")), char(' '))),
+            alt((tag_no_case("tried to allocate"), tag("Requested size:"))),
+            space0,
+        ),
         alt((value(Clause::Exabyte, tag("more than 1EB memory")), value(Clause::Exabyte, preceded(char('-'), figure)), map(figure, Clause::Tried))),
     )
     .parse(input)
@@ -358,7 +387,13 @@ fn process_clause(input: &str) -> IResult<&str, Clause> {
     let tail = || opt(tag(" memory in use"));
     alt((
         map((preceded(tag("Process "), integer), preceded(tag(" has "), terminated(figure, tail()))), |(pid, bytes)| Clause::Process(pid, bytes)),
-        map(preceded((tag("Including non-"), take_while1(|c: char| c.is_alphanumeric()), tag(" memory, this process has ")), terminated(figure, tail())), Clause::This),
+        map(
+            preceded(
+                (tag("Including non-"), take_while1(|c: char| c.is_alphanumeric()), tag(" memory, this process has ")),
+                terminated(figure, tail()),
+            ),
+            Clause::This,
+        ),
         map(preceded(alt((tag("This process has "), tag("this process has "))), terminated(figure, tail())), Clause::This),
     ))
     .parse(input)
@@ -377,18 +412,24 @@ fn mps_clause(input: &str) -> IResult<&str, Clause> {
 
 /// A size and what it is.
 fn measured(input: &str) -> IResult<&str, Clause> {
-    let (rest, bytes) = preceded(
-        opt(alt((tag("Of the allocated memory "), tag("with "), tag("and ")))),
-        preceded(opt(tag("with ")), figure),
-    )
-    .parse(input)?;
+    let (rest, bytes) =
+        preceded(opt(alt((tag("Of the allocated memory "), tag("with "), tag("and ")))), preceded(opt(tag("with ")), figure)).parse(input)?;
     let (rest, ()) = map(opt(char(' ')), |_| ()).parse(rest)?;
     let (rest, make): (&str, fn(Option<u64>) -> Clause) = alt((
         value(Clause::Total as fn(Option<u64>) -> Clause, tag("total capacity")),
-        value(Clause::Allocated as fn(Option<u64>) -> Clause, alt((tag("already allocated"), recognize((tag("is allocated by "), take_while1(|c: char| c.is_alphanumeric())))))),
+        value(
+            Clause::Allocated as fn(Option<u64>) -> Clause,
+            alt((tag("already allocated"), recognize((tag("is allocated by "), take_while1(|c: char| c.is_alphanumeric()))))),
+        ),
         value(Clause::Private as fn(Option<u64>) -> Clause, recognize((tag("allocated in private pools"), opt(tag(" (e.g., CUDA Graphs)"))))),
-        value(Clause::Unallocated as fn(Option<u64>) -> Clause, recognize((tag("is reserved by "), take_while1(|c: char| c.is_alphanumeric()), opt(tag(" but unallocated"))))),
-        value(Clause::Reserved as fn(Option<u64>) -> Clause, recognize((tag("reserved"), opt((tag(" in total by "), take_while1(|c: char| c.is_alphanumeric())))))),
+        value(
+            Clause::Unallocated as fn(Option<u64>) -> Clause,
+            recognize((tag("is reserved by "), take_while1(|c: char| c.is_alphanumeric()), opt(tag(" but unallocated")))),
+        ),
+        value(
+            Clause::Reserved as fn(Option<u64>) -> Clause,
+            recognize((tag("reserved"), opt((tag(" in total by "), take_while1(|c: char| c.is_alphanumeric()))))),
+        ),
         value(Clause::Reserved as fn(Option<u64>) -> Clause, tag("cached")),
         value(Clause::Active as fn(Option<u64>) -> Clause, tag("current active")),
         value(Clause::Limit as fn(Option<u64>) -> Clause, tag("allowed")),
@@ -426,7 +467,13 @@ fn out_of_memory<'t>(before: &'t str, after: &'t str) -> Option<(usize, Allocati
     // Without figures, or cut off before the first one.
     let said = after.trim_start_matches(['.', ' ']);
     let asked = said.strip_prefix("Tried to allocate").unwrap_or(if "Tried to allocate".starts_with(said) { "" } else { said });
-    let cut = after.is_empty() || asked.len() < said.len() && asked.len() < 24 && asked.bytes().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'.'));
+    if let Some(limited) = said.strip_prefix("Allocation was preemptively rejected") {
+        let rest = limited.find("Requested size:").filter(|&at| at < 200).and_then(|at| limited.get(at..)).unwrap_or(limited);
+        let rest = fold(rest, &mut allocation);
+        return Some((start, allocation, rest));
+    }
+    let cut =
+        after.is_empty() || asked.len() < said.len() && asked.len() < 24 && asked.bytes().all(|b| b.is_ascii_digit() || matches!(b, b' ' | b'.'));
     let ends = after.is_empty() || after.starts_with(['.', ',', '"', '\'', '`', ')', '\\']);
     if backend == Backend::Other || !ends || !cut && said.starts_with("Tried to allocate") {
         return None;
@@ -476,7 +523,9 @@ fn fold<'t>(input: &'t str, allocation: &mut Allocation) -> &'t str {
                 let skipped = next.find(['.', ';', ',', ')']).filter(|&at| at <= 160).map(|at| next.split_at(at + 1));
                 unknown += 1;
                 match skipped {
-                    Some((over, after)) if unknown <= MAX_UNKNOWN && !complete && !over.contains("out of memory") && !over.contains("Error") => rest = after,
+                    Some((over, after)) if unknown <= MAX_UNKNOWN && !complete && !over.contains("out of memory") && !over.contains("Error") => {
+                        rest = after
+                    }
                     _ => break,
                 }
             }
@@ -591,6 +640,7 @@ fn cpu<'t>(before: &'t str, after: &'t str) -> Option<(usize, Allocation, &'t st
         Ok((rest, (bytes, huge))) => {
             allocation.tried = bytes;
             allocation.more_than_1eb = huge;
+            allocation.truncated = rest.is_empty();
             let rest = rest.strip_prefix('.').unwrap_or(rest);
             let rest = error_code(rest).map_or(rest, |(after, _)| after);
             rest.strip_prefix(" Buy new RAM!").unwrap_or(rest)
@@ -670,6 +720,12 @@ mod tests {
         check("CUDA out of memory. Tried to allocate more than 1EB memory.", Allocation { more_than_1eb: true, ..plain(Backend::Cuda) });
         check("CUDA out of memory. Tried to allocate -1024 bytes", Allocation { more_than_1eb: true, ..plain(Backend::Cuda) });
         check("alloc_cpu() seems to have been called with negative number: -8", Allocation { more_than_1eb: true, ..plain(Backend::Cpu) });
+        let workspace =
+            "NPU out of memory. NPUWorkspaceAllocator tried to allocate 1.50 GiB(NPU 3; 29.50 GiB total capacity; 310.00 MiB free). If you want";
+        let found = read(workspace);
+        assert_eq!((found.tried, found.device, found.total, found.free), (gib(150), Some(3), gib(2950), mib(310)));
+        let limited = "CUDA out of memory. Allocation was preemptively rejected because it would exceed per_process_memory_fraction limit. Requested size: 512.00 MiB";
+        assert_eq!(read(limited).tried, mib(512));
         check("torch.OutOfMemoryError: Allocation on device", plain(Backend::CudaAsync));
         check("torch.OutOfMemoryError: Allocation on device 1", Allocation { device: Some(1), ..plain(Backend::CudaAsync) });
     }
@@ -677,17 +733,43 @@ mod tests {
     #[test]
     fn old_forms() {
         let p1 = "CUDA out of memory. Tried to allocate 20.00 MiB (GPU 0; 8.00 GiB total capacity; 7.25 GiB already allocated; 4.00 MiB free; 96.00 MiB cached)";
-        let expected = Allocation { device: Some(0), tried: mib(20), total: gib(800), allocated: gib(725), free: mib(4), reserved: mib(96), ..plain(Backend::Cuda) };
+        let expected = Allocation {
+            device: Some(0),
+            tried: mib(20),
+            total: gib(800),
+            allocated: gib(725),
+            free: mib(4),
+            reserved: mib(96),
+            ..plain(Backend::Cuda)
+        };
         check(p1, expected);
-        let expected = Allocation { device: Some(1), tried: mib(128), total: gib(1100), allocated: gib(950), free: mib(64), reserved: gib(975), ..plain(Backend::Cuda) };
+        let expected = Allocation {
+            device: Some(1),
+            tried: mib(128),
+            total: gib(1100),
+            allocated: gib(950),
+            free: mib(64),
+            reserved: gib(975),
+            ..plain(Backend::Cuda)
+        };
         check(P2, expected.clone());
         assert!(P2.get(..read(P2).span.1).is_some_and(|t| t.ends_with("by PyTorch)")));
         assert_eq!(read(P2).span.0, 14);
         check(&P2.replace("9.75 GiB reserved", "10.00 GiB allowed; 9.75 GiB reserved"), Allocation { limit: gib(1000), ..expected });
         let npu = "NPU out of memory. Tried to allocate 64.00 MiB (NPU 3; 32.00 GiB total capacity; 30.00 GiB already allocated; 30.50 GiB current active; 512 bytes free; 31.00 GiB reserved in total by PyTorch) If reserved";
-        let expected = Allocation { device: Some(3), tried: mib(64), total: gib(3200), allocated: gib(3000), active: gib(3050), free: Some(512), reserved: gib(3100), ..plain(Backend::Npu) };
+        let expected = Allocation {
+            device: Some(3),
+            tried: mib(64),
+            total: gib(3200),
+            allocated: gib(3000),
+            active: gib(3050),
+            free: Some(512),
+            reserved: gib(3100),
+            ..plain(Backend::Npu)
+        };
         check(npu, expected);
-        let other = "PrivateUse1 out of memory. Tried to allocate 32.00 MiB (device 0; 8.00 GiB total capacity; 7.50 GiB already allocated; 10.00 MiB free)";
+        let other =
+            "PrivateUse1 out of memory. Tried to allocate 32.00 MiB (device 0; 8.00 GiB total capacity; 7.50 GiB already allocated; 10.00 MiB free)";
         let found = read(other);
         assert_eq!((found.backend, found.device, found.free), (Backend::Other, Some(0), mib(10)));
     }
@@ -725,10 +807,26 @@ mod tests {
         }
         check(&P5.replace("CUDA out", "HIP out"), Allocation { backend: Backend::Hip, ..expected });
         let xpu = "XPU out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 15.50 GiB of which 1.00 GiB is free. Of the allocated memory 13.00 GiB is allocated by PyTorch, and 1.00 GiB is reserved by PyTorch but unallocated. Please use `empty_cache` to release all unoccupied cached memory.";
-        let expected = Allocation { device: Some(0), tried: gib(200), total: gib(1550), free: gib(100), allocated: gib(1300), unallocated: gib(100), ..plain(Backend::Xpu) };
+        let expected = Allocation {
+            device: Some(0),
+            tried: gib(200),
+            total: gib(1550),
+            free: gib(100),
+            allocated: gib(1300),
+            unallocated: gib(100),
+            ..plain(Backend::Xpu)
+        };
         check(xpu, expected);
         let mlu = "MLU out of memory. Tried to allocate 96.00 MiB. MLU 1 has a total capacity of 23.50 GiB of which 40.00 MiBis free. Of the allocated memory 22.75 GiB is allocated by PyTorch, and 120.00 MiB is reserved by PyTorch but unallocated.";
-        let expected = Allocation { device: Some(1), tried: mib(96), total: gib(2350), free: mib(40), allocated: gib(2275), unallocated: mib(120), ..plain(Backend::Mlu) };
+        let expected = Allocation {
+            device: Some(1),
+            tried: mib(96),
+            total: gib(2350),
+            free: mib(40),
+            allocated: gib(2275),
+            unallocated: mib(120),
+            ..plain(Backend::Mlu)
+        };
         check(mlu, expected);
     }
 
@@ -742,7 +840,8 @@ mod tests {
 
     #[test]
     fn other_allocators() {
-        let expected = Allocation { device: Some(0), allocated: gib(1400), tried: mib(896), total: gib(1550), free: mib(18), ..plain(Backend::CudaAsync) };
+        let expected =
+            Allocation { device: Some(0), allocated: gib(1400), tried: mib(896), total: gib(1550), free: mib(18), ..plain(Backend::CudaAsync) };
         check(ASYNC, expected.clone());
         check(&ASYNC.replace("17179869184.00", "12.00"), Allocation { limit: gib(1200), ..expected });
         let expected = Allocation { allocated: gib(1750), outside: Some(512 * 1024), limit: gib(1800), tried: gib(100), ..plain(Backend::Mps) };
@@ -753,8 +852,14 @@ mod tests {
         let expected = Allocation { tried: Some(117_440_512), ..plain(Backend::Cpu) };
         check(CPU, expected.clone());
         assert_eq!(read(CPU).span, (14, CPU.len()));
-        check("[enforce fail at CPUAllocator.cpp:64] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 117440512 bytes. Error code 12", expected.clone());
-        check("[enforce fail at ..\\c10\\core\\CPUAllocator.cpp:72] data. DefaultCPUAllocator: not enough memory: you tried to allocate 117440512 bytes. Buy new RAM!", expected);
+        check(
+            "[enforce fail at CPUAllocator.cpp:64] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 117440512 bytes. Error code 12",
+            expected.clone(),
+        );
+        check(
+            "[enforce fail at ..\\c10\\core\\CPUAllocator.cpp:72] data. DefaultCPUAllocator: not enough memory: you tried to allocate 117440512 bytes. Buy new RAM!",
+            expected,
+        );
         check("$ Torch: not enough memory: you tried to allocate 3GB. Buy new RAM! at /x", Allocation { tried: gib(300), ..plain(Backend::Cpu) });
         let huge = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 18446744073709551000 bytes.";
         check(huge, Allocation { tried: Some(18_446_744_073_709_551_000), more_than_1eb: true, ..plain(Backend::Cpu) });
@@ -835,7 +940,14 @@ mod tests {
                     && found.others.len() <= full.others.len()
                     && found.device.is_none_or(|d| full.device == Some(d));
                 assert!(same, "cut at {at}: {:?}\n{found:?}", whole.get(..at));
-                assert!(found.truncated || found.figures() == 0 || found.backend == Backend::CudaAsync && found.figures() == 1 || found.span.1 >= full.span.1.saturating_sub(40), "cut at {at} is not marked: {:?}", whole.get(..at));
+                assert!(
+                    found.truncated
+                        || found.figures() == 0
+                        || found.backend == Backend::CudaAsync && found.figures() == 1
+                        || found.span.1 >= full.span.1.saturating_sub(if at < 200 { 40 } else { 100 }),
+                    "cut at {at} is not marked: {:?}",
+                    whole.get(..at)
+                );
             }
         }
     }

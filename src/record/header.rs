@@ -41,7 +41,7 @@ pub enum Format {
     Kernel,
     /// llama.cpp: `0.00.366.780 W message`.
     LlamaCpp,
-    /// Ray: `2024-01-01 12:00:00,123	INFO worker.py:1234 -- message`.
+    /// Ray: `2024-01-01 12:00:00,123 INFO worker.py:1234 -- message`, with a tab or a space before the level.
     Ray,
     /// TensorRT and TensorRT-LLM: `[TRT-LLM] [E] message`.
     TensorRt,
@@ -217,7 +217,9 @@ fn is_logger(text: &str) -> bool {
         && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-' | b'/' | b'$' | b'<' | b'>'));
     // An exception's class has dots too, but its last part has a capital.
-    shaped && !text.ends_with([':', '.', '-']) && !text.rsplit(['.', ':']).next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_uppercase()))
+    shaped
+        && !text.ends_with([':', '.', '-'])
+        && !text.rsplit(['.', ':']).next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_uppercase()))
 }
 
 /// True for a logger's name that cannot be a word of a message.
@@ -446,7 +448,13 @@ fn nccl(text: &str) -> Option<Header> {
     let level = level_of(word).or_else(|| matches!(word, "VERSION" | "ABORT").then_some(Level::Info))?;
     let mut body = at + 6 + word.len();
     body += blanks(text.get(body..)?);
-    Some(Header { level: Some(level), pid: Some(pid), rank: rank.parse().ok(), logger: Some("NCCL".to_owned()), ..Header::new(Format::Nccl, text, body) })
+    Some(Header {
+        level: Some(level),
+        pid: Some(pid),
+        rank: rank.parse().ok(),
+        logger: Some("NCCL".to_owned()),
+        ..Header::new(Format::Nccl, text, body)
+    })
 }
 
 // ------------------------------------------------------------------------------------------------------------- logfmt
@@ -480,7 +488,11 @@ fn logfmt_line(text: &str) -> Option<Header> {
     if !text.starts_with("time=") {
         header.format = Format::Logrus;
     }
-    header.body = body.unwrap_or_else(|| Fields::new(text).find(|f| !matches!(text.get(f.key.clone()), Some("time" | "ts" | "t" | "timestamp" | "level" | "lvl" | "source" | "caller" | "logger"))).map_or(text.len(), |f| f.key.start));
+    header.body = body.unwrap_or_else(|| {
+        Fields::new(text)
+            .find(|f| !matches!(text.get(f.key.clone()), Some("time" | "ts" | "t" | "timestamp" | "level" | "lvl" | "source" | "caller" | "logger")))
+            .map_or(text.len(), |f| f.key.start)
+    });
     (header.level.is_some() || header.stamp.is_some() && body.is_some()).then_some(header)
 }
 
@@ -684,7 +696,8 @@ fn sglang(text: &str) -> Option<Header> {
     let is_rank = |word: &str| {
         let letters = word.bytes().take_while(|b| b.is_ascii_uppercase() || *b == b'_').count();
         let number = &word[letters..];
-        letters >= 2 && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit() || b == b'_') || matches!(word, "Detokenizer" | "Tokenizer" | "Scheduler")
+        letters >= 2 && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit() || b == b'_')
+            || matches!(word, "Detokenizer" | "Tokenizer" | "Scheduler")
     };
     if ranks.is_empty() || !ranks.split(' ').all(is_rank) {
         return None;
@@ -734,7 +747,8 @@ fn after_bracketed_stamp(text: &str, stamp: Stamp, length: usize, depth: u8) -> 
     let pad = blanks(rest);
     let at = length + pad;
     let ring_buffer = matches!(stamp.clock, Clock::Elapsed { .. });
-    let dmesg_dates = stamp.text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) && stamp.text.as_bytes().get(4).is_some_and(u8::is_ascii_alphabetic);
+    let dmesg_dates =
+        stamp.text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) && stamp.text.as_bytes().get(4).is_some_and(u8::is_ascii_alphabetic);
     if ring_buffer || dmesg_dates {
         // `[12345.678901][ T123] message`
         let caller = if rest.starts_with('[') { bracket(rest).map_or(0, |(_, l)| l) } else { 0 };
@@ -759,7 +773,18 @@ fn after_bracketed_stamp(text: &str, stamp: Stamp, length: usize, depth: u8) -> 
     if let (Some(level), body) = uvicorn_level(text, at) {
         return Some(Header { stamp: Some(stamp), level: Some(level), ..Header::new(Format::Sglang, text, body) });
     }
-    let sglang = ["server_args=", "Load weight ", "Prefill batch", "Decode batch", "KV Cache is allocated", "Memory pool end", "max_total_num_tokens=", "The server is fired up", "Capture cuda graph", "Init torch distributed"];
+    let sglang = [
+        "server_args=",
+        "Load weight ",
+        "Prefill batch",
+        "Decode batch",
+        "KV Cache is allocated",
+        "Memory pool end",
+        "max_total_num_tokens=",
+        "The server is fired up",
+        "Capture cuda graph",
+        "Init torch distributed",
+    ];
     if sglang.iter().any(|start| after.starts_with(start)) {
         return Some(Header { stamp: Some(stamp), ..Header::new(Format::Sglang, text, at) });
     }
@@ -968,7 +993,8 @@ fn after_fields(text: &str, at: usize, named: bool) -> (Option<String>, usize) {
             let is_number = !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
             let parts: Vec<&str> = name.split(':').collect();
             let placed = is_position(name) || parts.len() == 3 && is_position(&parts[..2].join(":"));
-            let known = placed || is_surely_logger(name) || name.starts_with("Thread") || name.starts_with("pid=") || name == "main" || name == "Rank 0";
+            let known =
+                placed || is_surely_logger(name) || name.starts_with("Thread") || name.starts_with("pid=") || name == "main" || name == "Rank 0";
             let followed = rest.as_bytes().get(length).is_none_or(|b| matches!(b, b' ' | b'\t' | b':' | b'[' | b'-'));
             if (known || is_number && logger.is_none() && step < 2) && followed && level_of(name).is_none() {
                 if !is_number && logger.is_none() {
@@ -1064,7 +1090,7 @@ fn fields_until_level(text: &str, at: usize) -> Option<Header> {
         let separated = next.starts_with(" - ") || next.starts_with(" | ") || next.starts_with('\t');
         if word.bytes().all(|b| b.is_ascii_digit()) {
             pid = word.parse().ok();
-        } else if is_position(word) || is_surely_logger(word) || (separated || sure) && is_logger(word) && separated {
+        } else if is_position(word) || is_surely_logger(word) || separated && is_logger(word) {
             logger.get_or_insert_with(|| word.to_owned());
         } else if !(sure && separated && word.len() < 60) {
             return None;
@@ -1090,7 +1116,13 @@ fn tracing(text: &str, header: &mut Header, from: usize) {
         let alone = names.len() == 1 && !fields;
         let name = names.last().copied().unwrap_or("");
         let next = text.get(at + length..).unwrap_or("");
-        let followed_by_target = || span_group(next).is_some_and(|(after, fields, _)| after.len() == 1 && !fields && after.first().is_some_and(|n| is_target(n) && (!is_target(name) || n.contains("::") || n.starts_with("text_generation"))));
+        let followed_by_target = || {
+            span_group(next).is_some_and(|(after, fields, _)| {
+                after.len() == 1
+                    && !fields
+                    && after.first().is_some_and(|n| is_target(n) && (!is_target(name) || n.contains("::") || n.starts_with("text_generation")))
+            })
+        };
         if alone && !followed_by_target() {
             if !is_target(name) && !spans.is_empty() || !name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_') {
                 break;
@@ -1124,7 +1156,8 @@ fn tracing(text: &str, header: &mut Header, from: usize) {
 }
 
 fn is_target(name: &str) -> bool {
-    name.contains("::") || name.contains('_') && !name.contains('-') && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    name.contains("::")
+        || name.contains('_') && !name.contains('-') && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// Names joined by colons, each perhaps with fields in braces, up to `: `. Gives the names, whether one has fields, the length.
@@ -1193,7 +1226,9 @@ mod tests {
     use super::*;
 
     /// Format, level, logger, rank, stamp and message of a line.
-    fn read(text: &str) -> Option<(Format, Option<Level>, Option<String>, Option<u32>, String, String)> {
+    type Parts = (Format, Option<Level>, Option<String>, Option<u32>, String, String);
+
+    fn read(text: &str) -> Option<Parts> {
         let header = parse(text)?;
         let message = header.message(text).to_owned();
         Some((header.format, header.level, header.logger, header.rank, header.stamp.map(|s| s.text).unwrap_or_default(), message))
@@ -1218,9 +1253,24 @@ mod tests {
         let rows = [
             ("  INFO text_generation_launcher: Args {", INFO, "text_generation_launcher", "Args {"),
             ("  INFO shard-manager: text_generation_launcher: Starting shard rank=0", INFO, "text_generation_launcher", "Starting shard"),
-            (" ERROR shard-manager: text_generation_launcher: Shard complete standard error output:", ERROR, "text_generation_launcher", "Shard complete standard error output:"),
-            ("  INFO download: text_generation_launcher: Starting check and download process for a/b", INFO, "text_generation_launcher", "Starting check and download process for a/b"),
-            (" ERROR text_generation_client: router/client/src/lib.rs:33: Server error: transport error", ERROR, "text_generation_client", "Server error: transport error"),
+            (
+                " ERROR shard-manager: text_generation_launcher: Shard complete standard error output:",
+                ERROR,
+                "text_generation_launcher",
+                "Shard complete standard error output:",
+            ),
+            (
+                "  INFO download: text_generation_launcher: Starting check and download process for a/b",
+                INFO,
+                "text_generation_launcher",
+                "Starting check and download process for a/b",
+            ),
+            (
+                " ERROR text_generation_client: router/client/src/lib.rs:33: Server error: transport error",
+                ERROR,
+                "text_generation_client",
+                "Server error: transport error",
+            ),
             (
                 " ERROR warmup{max_input_length=Some(4095) max_prefill_tokens=4096 max_batch_size=None}:warmup: text_generation_client: backends/client/src/lib.rs:46: Server error: x",
                 ERROR,
@@ -1235,7 +1285,12 @@ mod tests {
                 "text_generation_router::server",
                 "Success",
             ),
-            ("  WARN text_generation_router: router/src/main.rs:304: Invalid hostname, defaulting to 0.0.0.0", WARN, "text_generation_router", "Invalid hostname, defaulting to 0.0.0.0"),
+            (
+                "  WARN text_generation_router: router/src/main.rs:304: Invalid hostname, defaulting to 0.0.0.0",
+                WARN,
+                "text_generation_router",
+                "Invalid hostname, defaulting to 0.0.0.0",
+            ),
             ("  INFO hyper: listening", INFO, "hyper", "listening"),
             ("  WARN tower_http::trace: slow: 3 s", WARN, "tower_http::trace", "slow: 3 s"),
         ];
@@ -1352,17 +1407,45 @@ mod tests {
         check("[INFO|trainer.py:123] 2024-01-02 03:04:05,678 >> msg", Format::Transformers, INFO, "trainer.py:123", "2024-01-02 03:04:05,678", "msg");
         check("[WARNING|a_b.py:9] 2024-01-02 03:04:05,678 >> ", Format::Transformers, WARN, "a_b.py:9", "2024-01-02 03:04:05,678", "");
         check("[W1120 12:00:00.123456789 file.cpp:12] Warning: x", Format::C10, WARN, "file.cpp:12", "1120 12:00:00.123456789", "Warning: x");
-        check("[rank0]:[E1120 12:00:00.123456789 ProcessGroupNCCL.cpp:616] x", Format::C10, ERROR, "ProcessGroupNCCL.cpp:616", "1120 12:00:00.123456789", "x");
+        check(
+            "[rank0]:[E1120 12:00:00.123456789 ProcessGroupNCCL.cpp:616] x",
+            Format::C10,
+            ERROR,
+            "ProcessGroupNCCL.cpp:616",
+            "1120 12:00:00.123456789",
+            "x",
+        );
         assert_eq!(parse("[rank12]:[E1120 12:00:00.123456789 P.cpp:616] x").and_then(|h| h.rank), Some(12));
         check("[E ProcessGroupNCCL.cpp:474] x", Format::C10, ERROR, "ProcessGroupNCCL.cpp:474", "", "x");
         check("W1120 12:00:00.123456 12345 file.cpp:12] x", Format::Glog, WARN, "file.cpp:12", "1120 12:00:00.123456", "x");
         check("I20241120 12:00:00.123456 12345 file.cc:12] x", Format::Glog, INFO, "file.cc:12", "20241120 12:00:00.123456", "x");
-        check("W1120 12:00:00.123000 123 torch/distributed/run.py:779] x", Format::Glog, WARN, "torch/distributed/run.py:779", "1120 12:00:00.123000", "x");
+        check(
+            "W1120 12:00:00.123000 123 torch/distributed/run.py:779] x",
+            Format::Glog,
+            WARN,
+            "torch/distributed/run.py:779",
+            "1120 12:00:00.123000",
+            "x",
+        );
         check("E1120 12:00:00.123456       1 file.go:12] x", Format::Klog, ERROR, "file.go:12", "1120 12:00:00.123456", "x");
         check("E1120 12:00:00.123 1 model.cc:12] x", Format::TritonServer, ERROR, "model.cc:12", "1120 12:00:00.123", "x");
-        check("2024-01-02 03:04:05.678 | ERROR    | my.mod:func:12 - msg | x", Format::Loguru, ERROR, "my.mod:func:12", "2024-01-02 03:04:05.678", "msg | x");
+        check(
+            "2024-01-02 03:04:05.678 | ERROR    | my.mod:func:12 - msg | x",
+            Format::Loguru,
+            ERROR,
+            "my.mod:func:12",
+            "2024-01-02 03:04:05.678",
+            "msg | x",
+        );
         check("2024-01-02 03:04:05.678 | INFO     | msg", Format::Loguru, INFO, "", "2024-01-02 03:04:05.678", "msg");
-        check("2024-01-02 03:04:05.678 | SUCCESS  | 12:34 | m:<module>:1 - msg", Format::Loguru, INFO, "m:<module>:1", "2024-01-02 03:04:05.678", "msg");
+        check(
+            "2024-01-02 03:04:05.678 | SUCCESS  | 12:34 | m:<module>:1 - msg",
+            Format::Loguru,
+            INFO,
+            "m:<module>:1",
+            "2024-01-02 03:04:05.678",
+            "msg",
+        );
         check("2024-01-02 03:04:05,678\tINFO worker.py:1234 -- msg", Format::Ray, INFO, "worker.py:1234", "2024-01-02 03:04:05,678", "msg");
         check("2024-01-02 03:04:05,678 ERROR serve.py:9 -- msg -- x", Format::Ray, ERROR, "serve.py:9", "2024-01-02 03:04:05,678", "msg -- x");
         check("INFO 2024-01-02 03:04:05,678 serve 12 api.py:9 -- msg", Format::Ray, INFO, "", "2024-01-02 03:04:05,678", "msg");
@@ -1379,7 +1462,14 @@ mod tests {
         check("[01/02/2024-03:04:05] [TRT-LLM] [W] x", Format::TensorRt, WARN, "TRT-LLM", "01/02/2024-03:04:05", "x");
         check("[01/02/2024-03:04:05] [TRT] [E] 1: [a.cpp::b::12] x", Format::TensorRt, ERROR, "TRT", "01/02/2024-03:04:05", "1: [a.cpp::b::12] x");
         assert_eq!(read("[TRT-LLM] [RANK 3] [I] x").map(|r| (r.1, r.3, r.5)), Some((INFO, Some(3), "x".to_owned())));
-        check("[GIN] 2025/03/20 - 12:00:00 | 200 | 1.2s | 127.0.0.1 | POST \"/x\"", Format::Gin, None, "", "2025/03/20 - 12:00:00", "200 | 1.2s | 127.0.0.1 | POST \"/x\"");
+        check(
+            "[GIN] 2025/03/20 - 12:00:00 | 200 | 1.2s | 127.0.0.1 | POST \"/x\"",
+            Format::Gin,
+            None,
+            "",
+            "2025/03/20 - 12:00:00",
+            "200 | 1.2s | 127.0.0.1 | POST \"/x\"",
+        );
         check("[GIN-debug] x", Format::Gin, DEBUG, "", "", "x");
         check("slurmstepd: error: *** JOB 1", Format::Slurm, ERROR, "slurmstepd", "", "*** JOB 1");
         check("srun: Job 12 queued", Format::Slurm, None, "srun", "", "Job 12 queued");
@@ -1405,7 +1495,14 @@ mod tests {
         assert_eq!(fields.get(6).map(|(k, v)| (k.as_str(), v.as_str())), Some(("n", "3")));
         check("time=\"2025-03-20T12:00:00Z\" level=warning msg=x y=1", Format::Logrus, WARN, "", "2025-03-20T12:00:00Z", "msg=x y=1");
         check("level=info ts=2025-03-20T12:00:00Z caller=a.go:1 msg=x", Format::Logrus, INFO, "a.go:1", "2025-03-20T12:00:00Z", "msg=x");
-        check("time=2025-03-20T12:00:00.000+02:00 level=INFO source=a.go:1 msg=offload library=cuda", Format::Slog, INFO, "a.go:1", "2025-03-20T12:00:00.000+02:00", "msg=offload library=cuda");
+        check(
+            "time=2025-03-20T12:00:00.000+02:00 level=INFO source=a.go:1 msg=offload library=cuda",
+            Format::Slog,
+            INFO,
+            "a.go:1",
+            "2025-03-20T12:00:00.000+02:00",
+            "msg=offload library=cuda",
+        );
         assert_eq!(parse("time=3.2 ms per token"), None);
         assert_eq!(logfmt("a=\"open b=c"), [("a".to_owned(), "open b=c".to_owned())]);
     }
@@ -1413,11 +1510,37 @@ mod tests {
     #[test]
     fn continuations_have_no_header() {
         let texts = [
-            "", " ", "    File \"a.py\", line 1, in f", "ValueError: x", "Error: ShardCannotStart", "ERROR: Could not install", "WARNING: x", "INFO server is up", "CRITICAL: x",
-            "llama_model_load: error loading model", "srv  load_model: x", "Traceback (most recent call last):", "[rank0]: Traceback (most recent call last):", "[1, 2, 3]",
-            "[0.5] x", "(most recent call last)", "10%|###  | 1/10 [00:01<00:09, 1.1it/s]", "Loading safetensors checkpoint shards:  25% Completed | 1/4 [00:01<00:03,  1.2s/it]",
-            "torch.OutOfMemoryError: CUDA out of memory.", "00:01<00:09", "E1234 x", "Information", "level up", "[notalevel] x", "INFOR 09-15 12:00:00 a.py:1] x",
-            "RuntimeError: ERROR 09-15", "+ INFO", "127.0.0.1 - - [20/Nov/2020:12:00:00 +0000] x", "[2024", "[2024-01-02 03:04:05", "WARNING:some text: x",
+            "",
+            " ",
+            "    File \"a.py\", line 1, in f",
+            "ValueError: x",
+            "Error: ShardCannotStart",
+            "ERROR: Could not install",
+            "WARNING: x",
+            "INFO server is up",
+            "CRITICAL: x",
+            "llama_model_load: error loading model",
+            "srv  load_model: x",
+            "Traceback (most recent call last):",
+            "[rank0]: Traceback (most recent call last):",
+            "[1, 2, 3]",
+            "[0.5] x",
+            "(most recent call last)",
+            "10%|###  | 1/10 [00:01<00:09, 1.1it/s]",
+            "Loading safetensors checkpoint shards:  25% Completed | 1/4 [00:01<00:03,  1.2s/it]",
+            "torch.OutOfMemoryError: CUDA out of memory.",
+            "00:01<00:09",
+            "E1234 x",
+            "Information",
+            "level up",
+            "[notalevel] x",
+            "INFOR 09-15 12:00:00 a.py:1] x",
+            "RuntimeError: ERROR 09-15",
+            "+ INFO",
+            "127.0.0.1 - - [20/Nov/2020:12:00:00 +0000] x",
+            "[2024",
+            "[2024-01-02 03:04:05",
+            "WARNING:some text: x",
         ];
         for text in texts {
             assert_eq!(parse(text), None, "{text}");

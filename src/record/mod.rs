@@ -191,7 +191,7 @@ impl Open {
             last_line: line.last_number,
             origin: line.origin,
             stamp: own.and_then(|h| h.stamp.clone()).or_else(|| line.stamp.clone()).map(Arc::new),
-            level: own.and_then(|h| h.level).or(line.level),
+            level: own.and_then(|h| h.level).or(line.level).or_else(|| is_python_warning(body).then_some(Level::Warn)),
             format: own.map(|h| h.format),
             logger: own.and_then(|h| h.logger.clone()).or_else(|| line.logger.clone()),
             rank: own.and_then(|h| h.rank),
@@ -289,6 +289,14 @@ impl Open {
         }
         self.record
     }
+}
+
+/// True for what Python's `warnings` print: `file.py:12: UserWarning: …`.
+fn is_python_warning(text: &str) -> bool {
+    let Some((place, _)) = text.split_once("Warning: ") else { return false };
+    let Some((place, class)) = place.rsplit_once(": ") else { return false };
+    let line = place.rsplit(':').next().unwrap_or("");
+    !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit()) && class.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.')
 }
 
 /// How many brackets a line leaves open, if it ends with one; argument dumps go over many lines.

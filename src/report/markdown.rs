@@ -1,0 +1,254 @@
+//! The report as a complete Markdown document.
+
+use std::io;
+
+use super::escape::{self, Segment, markdown_code, markdown_fence};
+use super::view::{self, Bar, Document, Moment, Section};
+use super::{Outcome, words};
+
+/// Writes one document for all inputs.
+pub fn write(outcomes: &[Outcome], out: &mut dyn io::Write) -> io::Result<()> {
+    let document = view::document(outcomes);
+    out.write_all(render(&document).as_bytes())
+}
+
+/// The document as text.
+fn render(document: &Document) -> String {
+    let mut page = Page { out: String::new(), several: !document.overview.is_empty() };
+    page.heading(1, &inline(&document.title));
+    if page.several {
+        page.paragraph(&escape_words(&document.tally));
+        let rows = document.overview.iter().map(|row| {
+            vec![
+                row.number.to_string(),
+                markdown_code(&row.name, true),
+                if row.cause.contains(' ') { escape_words(&row.cause) } else { markdown_code(&row.cause, true) },
+                escape_words(&row.confidence),
+                cell(&row.headline),
+            ]
+        });
+        page.table(&["", "Log", "Cause", "Confidence", "What happened"], rows);
+    }
+    for section in &document.sections {
+        page.section(section);
+    }
+    page.paragraph(&format!("Written by {}.", escape_words(&document.tool)));
+    while page.out.ends_with("\n\n") {
+        page.out.pop();
+    }
+    page.out
+}
+
+/// The page that grows.
+struct Page {
+    out: String,
+    several: bool,
+}
+
+impl Page {
+    /// Everything about one input.
+    fn section(&mut self, section: &Section) {
+        if self.several {
+            self.heading(2, &format!("{}. {}", section.number, markdown_code(&section.name, false)));
+        }
+        if let Some(error) = &section.error {
+            let name = markdown_code(&section.name, false);
+            self.paragraph(&format!("{name} could not be read: {}", inline(&escape::prose(error))));
+            return;
+        }
+        if self.several {
+            self.paragraph(&format!("**{}**", inline(&section.headline)));
+        }
+        self.titled("Summary");
+        self.table(&["", ""], section.summary.iter().map(|(name, value)| vec![escape_words(name), cell(value)]));
+
+        if !section.context.is_empty() {
+            self.titled("Context");
+            self.table(&["", ""], section.context.iter().map(|(name, value)| vec![escape_words(name), cell(value)]));
+        }
+        if !section.arguments.is_empty() {
+            self.paragraph("Arguments as the log prints them:");
+            self.table(
+                &["Argument", "Value"],
+                section.arguments.iter().map(|(name, value)| vec![markdown_code(name, true), markdown_code(value, true)]),
+            );
+        }
+        self.timeline(&section.timeline);
+        self.memory(&section.memory, &section.figures);
+        if !section.proof.is_empty() {
+            self.titled("What failed");
+            self.paragraph("Lines marked with `>` are the failure itself; the numbers are the log's lines.");
+            self.out.push_str(&markdown_fence(&section.proof));
+            self.out.push('\n');
+        }
+        self.titled(match section.state {
+            "healthy" => "What was checked",
+            "unknown" => "What is known",
+            _ => "Root cause",
+        });
+        self.paragraph(&inline(&section.explanation));
+        if !section.settle.is_empty() {
+            self.titled("What would settle it");
+            self.paragraph(&inline(&section.settle));
+        }
+        self.list("Contributing factors", &section.contributing, "- ");
+        self.remedies(section);
+        self.list("Prevention", &section.prevention, "- ");
+        self.list("Checklist", &section.checklist, "- [ ] ");
+        self.others(section);
+        self.list("About this report", &section.about, "- ");
+    }
+
+    /// What to do.
+    fn remedies(&mut self, section: &Section) {
+        if section.remedies.is_empty() {
+            return;
+        }
+        self.titled("What to do");
+        for (at, remedy) in section.remedies.iter().enumerate() {
+            let number = format!("{}. ", at + 1);
+            let indent = " ".repeat(number.len());
+            self.paragraph(&format!("{number}**{}**", inline(&remedy.title)));
+            self.paragraph(&format!("{indent}{}", inline(&remedy.rationale)));
+            if !remedy.price.is_empty() {
+                self.paragraph(&format!("{indent}Price: {}", inline(&remedy.price)));
+            }
+            if !remedy.changes.is_empty() {
+                self.paragraph(&format!("{indent}Change: {}", inline(&remedy.changes)));
+            }
+            if let Some(command) = &remedy.command {
+                let lines: Vec<String> = command.lines().map(str::to_owned).collect();
+                for line in markdown_fence(&lines).replacen("text\n", "sh\n", 1).lines() {
+                    self.out.push_str(&format!("{indent}{line}\n"));
+                }
+                self.out.push('\n');
+            }
+        }
+    }
+
+    /// The other incidents.
+    fn others(&mut self, section: &Section) {
+        if section.others.is_empty() {
+            return;
+        }
+        self.titled("Other incidents");
+        for other in &section.others {
+            self.paragraph(&format!("**{}: {}**", markdown_code(other.cause, false), inline(&other.headline)));
+            self.paragraph(&format!("{} {}", inline(&other.verdict), inline(&other.explanation)));
+            if !other.proof.is_empty() {
+                self.out.push_str(&markdown_fence(&other.proof));
+                self.out.push('\n');
+            }
+            for remedy in &other.remedies {
+                self.out.push_str(&format!("- {}\n", inline(remedy)));
+            }
+            if !other.remedies.is_empty() {
+                self.out.push('\n');
+            }
+        }
+    }
+
+    /// What happened when.
+    fn timeline(&mut self, timeline: &[Moment]) {
+        if timeline.is_empty() {
+            return;
+        }
+        self.titled("Time line");
+        let rows = timeline.iter().map(|moment| {
+            let what = escape_words(&moment.what);
+            vec![
+                moment.line.to_string(),
+                escape_words(&moment.when),
+                escape_words(&moment.offset),
+                if moment.failed { format!("**{what}**") } else { what },
+                escape_words(&moment.took),
+                markdown_code(&moment.text, true),
+            ]
+        });
+        self.table(&["Line", "When", "Since start", "What", "Took", "Message"], rows);
+    }
+
+    /// Where the memory went, and the decisive figures.
+    fn memory(&mut self, memory: &[Bar], figures: &[(String, String)]) {
+        if memory.is_empty() && figures.is_empty() {
+            return;
+        }
+        self.titled("Memory");
+        for bar in memory {
+            let total = if bar.total.is_empty() { String::new() } else { format!(", {}", bar.total) };
+            let rows = bar.parts.iter().map(|part| {
+                vec![
+                    escape_words(&words::heading(&part.name)),
+                    part.size.clone(),
+                    part.share.clone().unwrap_or_default(),
+                    escape_words(&part.origin),
+                ]
+            });
+            let name = format!("{}{total}", bar.name);
+            self.table(&[&name, "Size", "Share", "Where the figure comes from"], rows);
+            if let Some(note) = &bar.note {
+                self.paragraph(&escape_words(note));
+            }
+        }
+        if !figures.is_empty() {
+            self.table(&["Figure", "Value"], figures.iter().map(|(name, value)| vec![escape_words(&words::heading(name)), escape_words(value)]));
+        }
+    }
+
+    /// A heading of a part: one level lower where there are several inputs.
+    fn titled(&mut self, title: &str) {
+        self.heading(if self.several { 3 } else { 2 }, title);
+    }
+
+    fn heading(&mut self, level: usize, title: &str) {
+        self.out.push_str(&format!("{} {title}\n\n", "#".repeat(level)));
+    }
+
+    fn paragraph(&mut self, text: &str) {
+        self.out.push_str(text.trim_end());
+        self.out.push_str("\n\n");
+    }
+
+    fn list(&mut self, title: &str, items: &[Vec<Segment>], bullet: &str) {
+        if items.is_empty() {
+            return;
+        }
+        self.titled(title);
+        for item in items {
+            self.out.push_str(&format!("{bullet}{}\n", inline(item)));
+        }
+        self.out.push('\n');
+    }
+
+    fn table(&mut self, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+        let row = |cells: &mut dyn Iterator<Item = &str>| {
+            let mut line = "|".to_owned();
+            for cell in cells {
+                line.push_str(&format!(" {cell} |").replace("  |", " |"));
+            }
+            line.push('\n');
+            line
+        };
+        self.out.push_str(&row(&mut head.iter().copied()));
+        self.out.push_str(&row(&mut head.iter().map(|_| "---")));
+        for cells in rows {
+            self.out.push_str(&row(&mut cells.iter().map(String::as_str)));
+        }
+        self.out.push('\n');
+    }
+}
+
+/// Prose in a paragraph.
+fn inline(segments: &[Segment]) -> String {
+    escape::markdown(segments, false)
+}
+
+/// Prose in a table's cell.
+fn cell(segments: &[Segment]) -> String {
+    escape::markdown(segments, true)
+}
+
+/// Words that have no code in them.
+fn escape_words(text: &str) -> String {
+    escape::markdown(&[Segment { code: false, text: escape::line(text) }], true)
+}

@@ -1,0 +1,292 @@
+//! Quoting a log: which evidence, which of its lines, which part of a line decides, and how a long one is cut.
+
+use std::ops::Range;
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::escape;
+use crate::post_mortem::{Evidence, Role};
+
+/// One line of a quotation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quoted {
+    /// Its number in the log, where it is known.
+    pub number: Option<u64>,
+    /// What the evidence that it is from shows.
+    pub role: Role,
+    /// Visible text on one line.
+    pub text: String,
+    /// Whether lines of the log were left out before it.
+    pub gap: bool,
+    /// Whether the decisive part of its evidence is in it.
+    pub decisive: bool,
+}
+
+/// The evidence worth quoting where room is short: the cause, what led to it most closely, one symptom.
+pub fn select(evidence: &[Evidence], causes: usize, contexts: usize, symptoms: usize) -> Vec<&Evidence> {
+    let decisive = evidence.iter().filter(|e| e.role == Role::Cause).map(|e| e.line).min();
+    let of = |role: Role| evidence.iter().filter(move |e| e.role == role);
+    let mut chosen: Vec<&Evidence> = of(Role::Cause).take(causes).collect();
+    let mut context: Vec<&Evidence> = of(Role::Context).collect();
+    context.sort_by_key(|e| decisive.unwrap_or(u64::MAX).abs_diff(e.line));
+    chosen.extend(context.into_iter().take(contexts));
+    chosen.extend(of(Role::Symptom).take(symptoms));
+    chosen.sort_by_key(|e| (e.line, e.role));
+    chosen
+}
+
+/// The lines of some evidence, in the log's order, at most `most` of each piece.
+pub fn lines(evidence: &[&Evidence], most: usize) -> Vec<Quoted> {
+    let mut out: Vec<Quoted> = Vec::new();
+    let mut last: Option<u64> = None;
+    for piece in evidence {
+        let all: Vec<String> = piece.text.lines().map(escape::line).collect();
+        #[allow(clippy::cast_possible_truncation)]
+        let numbered = piece.last_line.is_some_and(|end| end.checked_sub(piece.line) == Some(all.len() as u64 - u64::from(!all.is_empty())));
+        let best = decisive_line(&all);
+        let mut kept: Vec<usize> = (0..all.len()).filter(|&at| all.get(at).is_some_and(|l| !l.is_empty())).collect();
+        if kept.len() > most {
+            // The first line says what it is; then what decides, with what stands right before and after it.
+            let first = kept.first().copied();
+            let mut order: Vec<usize> = kept.clone();
+            order.sort_by_key(|&at| if Some(at) == first { (usize::from(most < 2), 0) } else { (usize::from(at != best), at.abs_diff(best)) });
+            order.truncate(most.max(1));
+            if !order.contains(&best) {
+                order.pop();
+                order.push(best);
+            }
+            order.sort_unstable();
+            kept = order;
+        }
+        let mut previous: Option<usize> = None;
+        for at in kept {
+            let Some(text) = all.get(at) else { continue };
+            let number = if numbered || at == 0 { Some(piece.line + at as u64) } else { None };
+            let gap = match previous {
+                Some(previous) => at > previous + 1,
+                None => last.is_some_and(|last| piece.line > last + 1),
+            };
+            out.push(Quoted { number, role: piece.role, text: text.clone(), gap, decisive: at == best });
+            previous = Some(at);
+        }
+        last = Some(piece.last_line.unwrap_or(piece.line).max(last.unwrap_or(0)));
+    }
+    out
+}
+
+/// The line that decides among those of a message.
+fn decisive_line(lines: &[String]) -> usize {
+    let mut best = (i32::MIN, 0);
+    for (at, line) in lines.iter().enumerate() {
+        let frame = line.starts_with("File \"") || line.starts_with("Traceback (");
+        let value = sentences(line).into_iter().map(|s| score(line.get(s).unwrap_or_default())).max().unwrap_or(0);
+        // Among equals the last one: an exception stands below its frames.
+        let value = if frame || line.is_empty() { -100 } else { value };
+        if value >= best.0 {
+            best = (value, at);
+        }
+    }
+    best.1
+}
+
+/// The part of a line that decides: the sentence that says what failed, with its figures.
+pub fn decisive(line: &str) -> Range<usize> {
+    let mut best: Option<(i32, Range<usize>)> = None;
+    for (at, range) in sentences(line).into_iter().enumerate() {
+        let text = line.get(range.clone()).unwrap_or_default();
+        let value = score(text) * 4 - i32::try_from(at).unwrap_or(0);
+        if best.as_ref().is_none_or(|(most, _)| value > *most) {
+            best = Some((value, range));
+        }
+    }
+    best.map_or(0..line.len(), |(_, range)| range)
+}
+
+/// How much a sentence says about a failure.
+fn score(sentence: &str) -> i32 {
+    const SAYS: [&str; 41] = [
+        "out of memory", "not enough memory", "tried to allocate", "meta tensor", "out of range", "no space left", "killed", "larger than",
+        "too large", "template", "cannot", "can't", "not supported", "unsupported", "not found", "refused", "denied", "gated", "illegal",
+        "mismatch", "exceed", "must be", "failed", "unable", "invalid", "no module named", "in use", "timed out", "not divisible",
+        "insufficient", "does not", "doesn't", "could not", "is not", "are not", "isn't", "no available", "less than desired", "unrecognized",
+        "unknown", "unexpected",
+    ];
+    const ADVISES: [&str; 11] = [
+        "try ", "consider", "please", "you need to", "see documentation", "see http", "if reserved", "for more", "for debugging", "you can",
+        "process ",
+    ];
+    let lower = sentence.to_ascii_lowercase();
+    let mut value = 0;
+    if SAYS.iter().any(|phrase| lower.contains(phrase)) {
+        value += 4;
+    }
+    if lower.contains("tried to allocate") || lower.contains("not enough memory") || lower.contains("larger than") {
+        value += 2;
+    }
+    if sentence.bytes().any(|b| b.is_ascii_digit()) {
+        value += 1;
+    }
+    if [" mib", " gib", " mb", " gb", " bytes"].iter().any(|unit| lower.contains(unit)) {
+        value += 2;
+    }
+    if ADVISES.iter().any(|phrase| lower.contains(phrase)) {
+        value -= 4;
+    }
+    value
+}
+
+/// The sentences of a line without their full stops and without the exception's name before them.
+fn sentences(line: &str) -> Vec<Range<usize>> {
+    let mut out = Vec::new();
+    let mut start = after_name(line);
+    let bytes = line.as_bytes();
+    let mut at = start;
+    while at < bytes.len() {
+        let ends = matches!(bytes.get(at), Some(b'.' | b';')) && bytes.get(at + 1) == Some(&b' ');
+        if ends {
+            if at > start {
+                out.push(start..at);
+            }
+            start = at + 2;
+            at += 1;
+        }
+        at += 1;
+    }
+    if start < bytes.len() {
+        let end = line.trim_end_matches(['.', ' ', ';']).len().max(start);
+        if end > start {
+            out.push(start..end);
+        }
+    }
+    if out.is_empty() {
+        out.push(0..line.len());
+    }
+    out
+}
+
+/// Where the message begins after `package.ExceptionName: `.
+fn after_name(line: &str) -> usize {
+    match line.split_once(": ") {
+        Some((name, rest))
+            if !rest.is_empty()
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'_')
+                && ["Error", "Exception", "Warning", "Interrupt", "Exit"].iter().any(|end| name.ends_with(end)) =>
+        {
+            name.len() + 2
+        }
+        _ => 0,
+    }
+}
+
+/// A message cut to so many columns: sentences without figures go first, those that decide last.
+pub fn shorten(line: &str, columns: usize) -> String {
+    if line.width() <= columns {
+        return line.to_owned();
+    }
+    let parts = sentences(line);
+    if parts.len() < 2 {
+        return middle(line, columns);
+    }
+    let head = line.get(..parts.first().map_or(0, |r| r.start)).unwrap_or_default();
+    let texts: Vec<&str> = parts.iter().map(|r| line.get(r.clone()).unwrap_or_default()).collect();
+    let decisive = decisive(line);
+    let keep_always: Vec<bool> = parts.iter().map(|r| *r == decisive).collect();
+    let mut kept = vec![true; texts.len()];
+    loop {
+        let joined = join(head, &texts, &kept);
+        if joined.width() <= columns {
+            return joined;
+        }
+        // The least telling sentence goes; among equals the last one.
+        let drop = (0..texts.len())
+            .filter(|&at| kept.get(at) == Some(&true) && keep_always.get(at) == Some(&false))
+            .min_by_key(|&at| (texts.get(at).map_or(0, |t| score(t)), usize::MAX - at));
+        match drop {
+            Some(at) => kept.iter_mut().enumerate().filter(|(n, _)| *n == at).for_each(|(_, k)| *k = false),
+            None => return middle(&joined, columns),
+        }
+    }
+}
+
+/// Sentences put together again, an ellipsis for every gap.
+fn join(head: &str, texts: &[&str], kept: &[bool]) -> String {
+    let mut out = head.to_owned();
+    let mut gap = false;
+    for (at, text) in texts.iter().enumerate() {
+        if kept.get(at) == Some(&true) {
+            if gap {
+                out.push_str(if out.is_empty() || out.ends_with(' ') { "… " } else { " … " });
+            } else if at > 0 {
+                out.push(' ');
+            }
+            out.push_str(text);
+            if at + 1 < texts.len() && kept.get(at + 1) == Some(&true) {
+                out.push('.');
+            }
+            gap = false;
+        } else {
+            gap = true;
+        }
+    }
+    if gap {
+        out.push_str(" …");
+    }
+    out
+}
+
+/// A text cut in its middle, at blanks where there are any near.
+pub fn middle(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    if columns < 12 {
+        return end(text, columns);
+    }
+    let room = columns - 3;
+    let tail_room = room * 2 / 5;
+    let head_room = room - tail_room;
+    let head = prefix(text, head_room);
+    let tail = suffix(text, tail_room);
+    let head_cut = head.rfind(' ').filter(|at| head.len() - at < 16 && *at > 0).and_then(|at| head.get(..at)).unwrap_or(head);
+    let tail_cut = tail.find(' ').filter(|at| *at < 16).and_then(|at| tail.get(at + 1..)).unwrap_or(tail);
+    if head_cut.len() == head.len() && tail_cut.len() == tail.len() {
+        format!("{head}…{tail}")
+    } else {
+        format!("{} … {}", head_cut.trim_end(), tail_cut.trim_start())
+    }
+}
+
+/// A text cut at its end.
+pub fn end(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    if columns == 0 {
+        return String::new();
+    }
+    format!("{}…", prefix(text, columns - 1).trim_end())
+}
+
+/// The longest prefix of at most so many columns.
+pub fn prefix(text: &str, columns: usize) -> &str {
+    let mut used = 0;
+    for (at, c) in text.char_indices() {
+        used += c.width().unwrap_or(0);
+        if used > columns {
+            return text.get(..at).unwrap_or_default();
+        }
+    }
+    text
+}
+
+/// The longest suffix of at most so many columns.
+fn suffix(text: &str, columns: usize) -> &str {
+    let mut used = 0;
+    for (at, c) in text.char_indices().rev() {
+        used += c.width().unwrap_or(0);
+        if used > columns {
+            return text.get(at + c.len_utf8()..).unwrap_or_default();
+        }
+    }
+    text
+}

@@ -1,0 +1,228 @@
+//! How figures and ids are said: the one place where bytes become GiB and `process-died` becomes a phrase.
+
+use crate::post_mortem::{Basis, Completeness, Impact, Phase, Role};
+
+const MIB: f64 = 1_048_576.0;
+const GIB: f64 = 1_073_741_824.0;
+
+/// A number with a comma after every three digits.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A size: GiB with two decimals, MiB below 0.10 GiB, bytes where two decimals of a MiB would show nothing.
+pub fn size(bytes: u64) -> String {
+    #[allow(clippy::cast_precision_loss)]
+    let value = bytes as f64;
+    if bytes == 0 {
+        "0 MiB".to_owned()
+    } else if value < 0.005 * MIB {
+        if bytes == 1 { "1 byte".to_owned() } else { format!("{} bytes", thousands(bytes)) }
+    } else if value < 0.1 * GIB {
+        format!("{:.2} MiB", value / MIB)
+    } else {
+        format!("{} GiB", grouped(value / GIB))
+    }
+}
+
+/// A size that may be negative.
+pub fn signed_size(bytes: i64) -> String {
+    let sign = if bytes < 0 { "-" } else { "" };
+    format!("{sign}{}", size(bytes.unsigned_abs()))
+}
+
+/// Two decimals, the whole part with commas.
+fn grouped(value: f64) -> String {
+    let text = format!("{value:.2}");
+    match text.split_once('.') {
+        Some((whole, part)) => format!("{}.{part}", whole.parse().map_or_else(|_| whole.to_owned(), thousands)),
+        None => text,
+    }
+}
+
+/// The size of a log: bytes while they can be read at a glance.
+pub fn log_size(bytes: u64) -> String {
+    if bytes < 1_048_576 { format!("{} byte{}", thousands(bytes), plural(bytes)) } else { size(bytes) }
+}
+
+/// `s` unless there is exactly one.
+pub fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// A share of a whole in percent; nothing when there is no whole.
+pub fn share(part: u64, whole: Option<u64>) -> Option<String> {
+    let whole = whole.filter(|w| *w > 0)?;
+    #[allow(clippy::cast_precision_loss)]
+    let percent = part as f64 / whole as f64 * 100.0;
+    Some(match percent {
+        p if part > 0 && p < 0.5 => "under 1%".to_owned(),
+        p => format!("{p:.0}%"),
+    })
+}
+
+/// A probability as a percentage that never says 100% or 0% of something uncertain.
+pub fn percent(fraction: f64) -> String {
+    let p = (fraction.clamp(0.0, 1.0) * 100.0).round();
+    let p = if fraction < 1.0 { p.min(99.0) } else { p };
+    let p = if fraction > 0.0 { p.max(1.0) } else { p };
+    format!("{p:.0}%")
+}
+
+/// A probability in words.
+pub fn confidence(fraction: f64) -> &'static str {
+    match fraction {
+        f if f >= 0.95 => "almost certain",
+        f if f >= 0.85 => "very likely",
+        f if f >= 0.70 => "likely",
+        f if f >= 0.50 => "more likely than not",
+        f if f >= 0.25 => "possible",
+        _ => "a weak guess",
+    }
+}
+
+/// A duration: the two largest units.
+pub fn duration(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0 => format!("{ms} ms"),
+        1..=59 => {
+            let tenths = ms % 1000 / 100;
+            if tenths == 0 { format!("{seconds} s") } else { format!("{seconds}.{tenths} s") }
+        }
+        60..=3_599 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        3_600..=86_399 => format!("{} h {:02} min", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{} d {:02} h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}
+
+/// An offset from the log's first stamp.
+pub fn offset(ms: i64) -> String {
+    let sign = if ms < 0 { "-" } else { "+" };
+    format!("{sign}{}", duration(ms.unsigned_abs()))
+}
+
+/// The time of day out of a stamp as printed; the stamp itself, shortened, when it holds none.
+pub fn time_of_day(clock: &str) -> String {
+    let bytes = clock.as_bytes();
+    let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    let colon = |at: usize| bytes.get(at) == Some(&b':');
+    let found = (0..bytes.len().saturating_sub(7)).find(|&at| {
+        digit(at) && digit(at + 1) && colon(at + 2) && digit(at + 3) && digit(at + 4) && colon(at + 5) && digit(at + 6) && digit(at + 7)
+    });
+    match found.and_then(|at| clock.get(at..at + 8)) {
+        Some(time) => time.to_owned(),
+        None => clock.chars().take(12).collect(),
+    }
+}
+
+/// What an incident did, as a clause.
+pub fn impact(impact: Impact) -> &'static str {
+    match impact {
+        Impact::ProcessDied => "the process ended",
+        Impact::RequestsFailed => "requests failed, the server stayed up",
+        Impact::Degraded => "the service got worse, nothing ended",
+    }
+}
+
+/// What the process was doing.
+pub fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Download => "while fetching files",
+        Phase::Load => "while loading",
+        Phase::Profile => "while warming up or sizing the cache",
+        Phase::GraphCapture => "while capturing graphs",
+        Phase::Serve => "while serving",
+        Phase::Train => "while training",
+    }
+}
+
+/// Whether the log holds the run's start and end.
+pub fn completeness(completeness: Completeness) -> &'static str {
+    match completeness {
+        Completeness::Whole => "The log holds the start and the end of the run.",
+        Completeness::StartsLate => "The log starts late: what happened before its first line is not known.",
+        Completeness::EndsEarly => "The log ends early: what happened after its last line is not known.",
+        Completeness::Both => "The log is a piece: both the start and the end of the run are missing.",
+    }
+}
+
+/// Where a figure comes from.
+pub fn basis(basis: Basis) -> &'static str {
+    match basis {
+        Basis::Logged => "printed in the log",
+        Basis::Computed => "computed from the model's dimensions",
+        Basis::Derived => "derived from printed figures",
+    }
+}
+
+/// What a piece of evidence shows.
+pub fn role(role: Role) -> &'static str {
+    match role {
+        Role::Cause => "cause",
+        Role::Context => "context",
+        Role::Symptom => "symptom",
+    }
+}
+
+/// An engine's name as its makers write it.
+pub fn engine(id: &str) -> &str {
+    match id {
+        "tgi" => "TGI",
+        "vllm" => "vLLM",
+        "sglang" => "SGLang",
+        "ollama" => "Ollama",
+        "tensorrt-llm" => "TensorRT-LLM",
+        "lmdeploy" => "LMDeploy",
+        "deepspeed" => "DeepSpeed",
+        "accelerate" => "Accelerate",
+        "pytorch" => "PyTorch",
+        "kubernetes" => "Kubernetes",
+        "kernel" => "the kernel's log",
+        "other" => "an engine not known to oomdoc",
+        other => other,
+    }
+}
+
+/// A component of memory: the letter that stands for it in a bar, and its name.
+pub fn component(name: &str) -> (char, String) {
+    let (letter, words) = match name {
+        "weights" => ('W', "weights"),
+        "kv-cache" => ('K', "KV cache"),
+        "activations" => ('A', "activations"),
+        "allocated-by-pytorch" => ('P', "allocated by PyTorch"),
+        "reserved-unallocated" => ('R', "reserved, not in use"),
+        "private-pools" => ('G', "private pools (graphs)"),
+        "other-processes" => ('O', "other processes"),
+        "outside-the-allocator" => ('C', "outside the allocator"),
+        "free" => ('F', "free"),
+        other => ('X', other),
+    };
+    let words = if letter == 'X' { words.replace('-', " ") } else { words.to_owned() };
+    (letter, words)
+}
+
+/// An id in words: hyphens become spaces.
+pub fn spaced(id: &str) -> String {
+    id.replace('-', " ")
+}
+
+/// An id as a heading.
+pub fn heading(id: &str) -> String {
+    let words = spaced(id);
+    let mut chars = words.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// Whether an event of the time line is a failure.
+pub fn is_failure(kind: &str) -> bool {
+    ["fail", "died", "killed", "error", "crash", "oom", "refused"].iter().any(|word| kind.contains(word))
+}
