@@ -263,17 +263,7 @@ impl Reader {
                 return Err(SourceError::Empty { name });
             }
         }
-        Ok(Self {
-            name,
-            inner,
-            ledger,
-            block: Vec::new(),
-            filled: 0..0,
-            long: Vec::new(),
-            number: 0,
-            ended: false,
-            failure: None,
-        })
+        Ok(Self { name, inner, ledger, block: Vec::new(), filled: 0..0, long: Vec::new(), number: 0, ended: false, failure: None })
     }
 
     /// The next line, or nothing after the last.

@@ -470,6 +470,7 @@ fn out_of_memory<'t>(before: &'t str, after: &'t str) -> Option<(usize, Allocati
     if let Some(limited) = said.strip_prefix("Allocation was preemptively rejected") {
         let rest = limited.find("Requested size:").filter(|&at| at < 200).and_then(|at| limited.get(at..)).unwrap_or(limited);
         let rest = fold(rest, &mut allocation);
+        allocation.truncated = allocation.tried.is_none();
         return Some((start, allocation, rest));
     }
     let cut =
@@ -533,7 +534,8 @@ fn fold<'t>(input: &'t str, allocation: &mut Allocation) -> &'t str {
     }
     // Between the last clause and the end of a message that was cut there is at most part of a clause.
     let by_itself = allocation.more_than_1eb || allocation.backend == Backend::Mps && allocation.tried.is_some();
-    allocation.truncated = !complete && !by_itself && end.trim().len() < 120;
+    let closed = allocation.tried.is_some() && end.starts_with(')');
+    allocation.truncated = !(complete || by_itself || closed || end.trim().len() >= 120);
     // The bracket or full stop that closes the last clause is part of the message.
     end.trim_start_matches([')', '.'])
 }

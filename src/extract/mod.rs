@@ -26,7 +26,8 @@ pub fn fill_from_allocator(fact: &mut Fact, flat: &str) {
     figures.limit_bytes = allocation.limit.or(figures.limit_bytes);
     figures.process_bytes = own.own.or(figures.process_bytes);
     figures.other_processes_bytes = own.others.or(figures.other_processes_bytes);
-    if let Some((pid, _)) = allocation.others.iter().max_by_key(|(_, bytes)| *bytes) {
+    let foreign = allocation.others.iter().filter(|(pid, _)| Some(*pid) != own.own_pid);
+    if let Some((pid, _)) = foreign.max_by_key(|(_, bytes)| *bytes) {
         fact.attributes.insert("other_pid".into(), pid.to_string());
     }
 }

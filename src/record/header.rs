@@ -1083,6 +1083,15 @@ fn fields_until_level(text: &str, at: usize) -> Option<Header> {
         }
         let length = rest.bytes().take(120).take_while(|b| !matches!(b, b' ' | b'\t')).count();
         let word = rest.get(..length)?;
+        if let Some(position) = word.strip_suffix(':').filter(|position| is_position(position))
+            && let Some((level, taken)) = rest.get(length + 1..).and_then(leading_level)
+        {
+            // Go's standard logger under slog: `routes.go:1008: INFO message`.
+            let body = start + length + 1 + taken;
+            let format = if position.contains(".go:") { Format::Slog } else { Format::Levelled };
+            let header = Header { level: Some(level), logger: Some(position.to_owned()), ..Header::new(format, text, body) };
+            return Some(Header { body: body + blanks(text.get(body..)?), ..header });
+        }
         if separator == 0 || word.is_empty() {
             return None;
         }
@@ -1476,6 +1485,7 @@ mod tests {
         check("[2024-01-02T03:04:05.678] error: x", Format::Slurm, ERROR, "", "2024-01-02T03:04:05.678", "x");
         check("host-1:123:456 [2] NCCL WARN x", Format::Nccl, WARN, "NCCL", "", "x");
         assert_eq!(parse("host-1:123:456 [2] NCCL INFO x").and_then(|h| h.rank), Some(2));
+        check("2025/01/02 03:04:05 routes.go:1008: INFO msg a=1", Format::Slog, INFO, "routes.go:1008", "2025/01/02 03:04:05", "msg a=1");
         check("12:00:00 ERROR msg", Format::Levelled, ERROR, "", "12:00:00", "msg");
         check("12:00:00.123 WARNING: msg", Format::Levelled, WARN, "", "12:00:00.123", "msg");
         check("2024-01-02T03:04:05.678Z\tERROR\tmsg", Format::Levelled, ERROR, "", "2024-01-02T03:04:05.678Z", "msg");

@@ -30,9 +30,7 @@ impl Packing {
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
             // The block's or the stream's end's magic tells it from text that begins with `BZh`.
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, ..] | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, ..] => {
-                Some(Self::Bzip2)
-            }
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, ..] | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, ..] => Some(Self::Bzip2),
             _ => None,
         }
     }
@@ -201,8 +199,7 @@ impl Read for Utf16 {
             }
             let last = self.end == 0;
             self.text.resize(48 * 1024, 0);
-            let (result, read, written, _) =
-                self.decoder.decode_to_utf8(&self.packed[self.from..self.end], &mut self.text, last);
+            let (result, read, written, _) = self.decoder.decode_to_utf8(&self.packed[self.from..self.end], &mut self.text, last);
             self.from += read;
             self.text.truncate(written);
             self.given = 0;

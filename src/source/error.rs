@@ -84,10 +84,7 @@ pub enum SourceError {
     },
     /// Reading failed.
     #[error("{name} could not be read: {error}")]
-    #[diagnostic(
-        code(oomdoc::input::io),
-        help("The operating system refused to read on. Copy the file to a local disk and try again.")
-    )]
+    #[diagnostic(code(oomdoc::input::io), help("The operating system refused to read on. Copy the file to a local disk and try again."))]
     Io {
         /// The input.
         name: String,
@@ -130,11 +127,8 @@ fn similar_names(path: &Path) -> Vec<String> {
         .filter_map(|entry| {
             let name = entry.file_name().to_string_lossy().into_owned();
             let lower = name.to_lowercase();
-            let distance = if lower.starts_with(&wanted) || wanted.starts_with(&lower) && lower.len() > 3 {
-                1
-            } else {
-                edit_distance(&lower, &wanted)
-            };
+            let distance =
+                if lower.starts_with(&wanted) || wanted.starts_with(&lower) && lower.len() > 3 { 1 } else { edit_distance(&lower, &wanted) };
             (distance <= 1 + wanted.chars().count() / 4).then_some((distance, name))
         })
         .collect();

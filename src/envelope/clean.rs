@@ -1,0 +1,126 @@
+//! Terminal sequences and control characters: taken out, whoever left them and however they were mangled on the way.
+
+use memchr::{memchr, memchr_iter};
+
+/// How an escape character looks after a log shipper, `cat -v` or a printed representation.
+const SPELLED_ESCAPES: &[&str] = &["#033", "^[", "\\x1b", "\\x1B", "\\u001b", "\\u001B", "\\033", "\\e", "\u{241b}"];
+
+/// Takes out colours, cursor movements and control characters. Tabs stay, as does every `\r` within the line: it
+/// parts redraws. So that they part too, a sequence that goes back to the line's beginning becomes a `\r`.
+pub(super) fn clean(text: &mut String) {
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    if needs_cleaning(text.as_bytes()) {
+        *text = without_controls(text);
+    }
+    if memchr(b'm', text.as_bytes()).is_some() {
+        remove_bare_colours(text);
+    }
+    let kept = text.trim_end_matches('\r').len();
+    text.truncate(kept);
+}
+
+fn needs_cleaning(bytes: &[u8]) -> bool {
+    // 0xc2 leads the second control block (and a few harmless signs).
+    bytes.iter().any(|byte| (*byte < 0x20 && *byte != b'\t' && *byte != b'\r') || *byte == 0x7f || *byte == 0xc2)
+}
+
+fn without_controls(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let after = &rest[first.len_utf8()..];
+        rest = match first {
+            '\u{1b}' => escape(after, &mut out),
+            '\u{9b}' => control_sequence(after, &mut out),
+            '\t' | '\r' => {
+                out.push(first);
+                after
+            }
+            _ if first.is_control() => after,
+            _ => {
+                out.push(first);
+                after
+            }
+        };
+    }
+    out
+}
+
+/// Skips what follows an escape character.
+fn escape<'a>(rest: &'a str, out: &mut String) -> &'a str {
+    let Some(kind) = rest.chars().next() else { return rest };
+    let after = &rest[kind.len_utf8()..];
+    match kind {
+        '[' => control_sequence(after, out),
+        ']' | 'P' | 'X' | '^' | '_' => string_end(after).map_or(after, |end| &after[end..]),
+        ' '..='/' => {
+            let skipped = after.chars().next().filter(|c| ('0'..='~').contains(c)).map_or(0, char::len_utf8);
+            &after[skipped..]
+        }
+        '0'..='~' => after,
+        _ => rest,
+    }
+}
+
+/// Where a string sequence (a title, a link) ends; nothing if it does not, and then its text is text.
+fn string_end(text: &str) -> Option<usize> {
+    let bell = text.find('\u{7}').map(|at| at + 1);
+    let terminator = text.find("\u{1b}\\").map(|at| at + 2);
+    match (bell, terminator) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn control_sequence<'a>(rest: &'a str, out: &mut String) -> &'a str {
+    let parameters = rest.bytes().take_while(|b| (0x30..=0x3f).contains(b)).count();
+    let between = rest[parameters..].bytes().take_while(|b| (0x20..=0x2f).contains(b)).count();
+    let end = parameters + between;
+    match rest.as_bytes().get(end) {
+        Some(last) if (0x40..=0x7e).contains(last) => {
+            match (last, &rest[..parameters]) {
+                (b'G', "" | "0" | "1") | (b'K', "2") => out.push('\r'),
+                (b'C', _) => out.push(' '),
+                _ => {}
+            }
+            &rest[end + 1..]
+        }
+        _ => &rest[end..],
+    }
+}
+
+/// Takes out colours that lost their escape character (`[0;36m`), as pasted from a web page, or have it spelled out.
+fn remove_bare_colours(text: &mut String) {
+    let mut cuts: Vec<(usize, usize)> = Vec::new();
+    let mut sure = false;
+    for open in memchr_iter(b'[', text.as_bytes()) {
+        let rest = &text[open + 1..];
+        let length = rest.bytes().take_while(|b| b.is_ascii_digit() || *b == b';').count();
+        if length > 16 || rest.as_bytes().get(length) != Some(&b'm') {
+            continue;
+        }
+        let before = &text[..open];
+        let end = open + 1 + length + 1;
+        if let Some(spelled) = SPELLED_ESCAPES.iter().find(|spelled| before.ends_with(**spelled)) {
+            cuts.push((open - spelled.len(), end));
+            sure = true;
+        } else if is_colour(&rest[..length]) && text.as_bytes().get(end) != Some(&b']') {
+            cuts.push((open, end));
+            sure |= length > 1 || &rest[..length] == "0";
+        }
+    }
+    if sure {
+        for (from, to) in cuts.into_iter().rev() {
+            text.replace_range(from..to, "");
+        }
+    }
+}
+
+fn is_colour(codes: &str) -> bool {
+    !codes.is_empty()
+        && (codes.starts_with("38;")
+            || codes.starts_with("48;")
+            || codes.split(';').all(|code| matches!(code.parse::<u8>(), Ok(0..=9 | 21..=49 | 53..=55 | 90..=107))))
+}
