@@ -442,6 +442,8 @@ fn tables_and_code_are_no_prefixes() {
         "(see above) pid=3",
     ]);
     untouched(&["2024-05-14 12:30:52.830 | INFO     | server:main:12 - text", "2024-05-14 12:30:53.830 | INFO     | server:main:12 - text"]);
+    untouched(&["model  | tiny", "dtype  | half", "layers | 32", "heads  | 8", "vocab  | 32000", "window | 4096", "cache  | auto"]);
+    untouched(&["worker-1 loading a", "worker-1 loading b", "worker-1 loading c", "done"]);
     untouched(&["vllm-1 exited with code 137", "INFO | a | b", "INFO | c | d", "INFO | e | f", "INFO | g | h"]);
 }
 

@@ -187,7 +187,7 @@ impl Weak {
             },
             Settled::Number { form, value, line } => match numbered(text) {
                 // A gate before this may have left lines out.
-                Some(found) if found.sign == form.sign && found.value == *value + (piece.number - *line) => {
+                Some(found) if found.sign == form.sign && Some(found.value) == piece.number.checked_sub(*line).map(|risen| *value + risen) => {
                     (*value, *line) = (found.value, piece.number);
                     Some(found.len + usize::from(form.spaced && text[found.len..].starts_with(' ')))
                 }
@@ -286,7 +286,8 @@ impl Weak {
                 return Some(Settled::Quote);
             }
         }
-        if self.signs.pair && count >= 3 {
+        let pair = |text: &str| stream_pair(text).map(|(_, _, len)| len);
+        if self.signs.pair && (count >= 5 || count >= 3 && starts(&pair)) {
             return Some(Settled::Pair {
                 known: stream_pair(&first.text).map(|(p, c, _)| (p.to_owned(), c.to_owned())).into_iter().collect(),
                 missed: 0,
@@ -295,7 +296,7 @@ impl Weak {
         if self.signs.name {
             let found = service(&last.text)?;
             let table = self.held.iter().all(|piece| service(&piece.text).is_none_or(|s| piece.text[s.len..].contains(" |")));
-            if starts(&|text| service(text).map(|s| s.len)) || (count >= 4 && !table) {
+            if starts(&|text| service(text).map(|s| s.len)) || (count >= 4 && !table && self.names_repeat()) {
                 return Some(Settled::Name { column: found.column, missed: 0 });
             }
         }
@@ -317,6 +318,13 @@ impl Weak {
             return Some(Settled::Label { missed: 0 });
         }
         None
+    }
+
+    /// True if a name stands before two held lines; in a table of settings each stands once.
+    fn names_repeat(&self) -> bool {
+        let mut names: Vec<&str> = self.held.iter().filter_map(|piece| service(&piece.text)).map(|found| found.name).collect();
+        names.sort_unstable();
+        names.windows(2).any(|pair| pair[0] == pair[1])
     }
 
     /// True if every held line has a number one higher than the line before it.

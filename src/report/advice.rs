@@ -75,21 +75,11 @@ const SETTINGS: &[Setting] = &[
             ("bitsandbytes", "quantization_config"),
         ],
     ),
-    Setting(
-        "graphs",
-        "graph capture",
-        &[("tgi", "--cuda-graphs"), ("vllm", "--enforce-eager"), ("sglang", "--disable-cuda-graph")],
-    ),
+    Setting("graphs", "graph capture", &[("tgi", "--cuda-graphs"), ("vllm", "--enforce-eager"), ("sglang", "--disable-cuda-graph")]),
     Setting(
         "parallel",
         "the tensor-parallel size",
-        &[
-            ("tgi", "--num-shard"),
-            ("vllm", "--tensor-parallel-size"),
-            ("sglang", "--tp-size"),
-            ("llama.cpp", "--tensor-split"),
-            ("lmdeploy", "--tp"),
-        ],
+        &[("tgi", "--num-shard"), ("vllm", "--tensor-parallel-size"), ("sglang", "--tp-size"), ("lmdeploy", "--tp")],
     ),
     Setting("dtype", "the data type", &[("tgi", "--dtype"), ("vllm", "--dtype"), ("sglang", "--dtype"), ("lmdeploy", "--dtype")]),
     Setting(
@@ -100,18 +90,9 @@ const SETTINGS: &[Setting] = &[
     Setting(
         "trust",
         "the consent to the model's own code",
-        &[
-            ("tgi", "--trust-remote-code"),
-            ("vllm", "--trust-remote-code"),
-            ("sglang", "--trust-remote-code"),
-            ("transformers", "trust_remote_code"),
-        ],
+        &[("tgi", "--trust-remote-code"), ("vllm", "--trust-remote-code"), ("sglang", "--trust-remote-code"), ("transformers", "trust_remote_code")],
     ),
-    Setting(
-        "layers",
-        "the number of layers on the GPU",
-        &[("llama.cpp", "--n-gpu-layers"), ("ollama", "num_gpu"), ("transformers", "device_map")],
-    ),
+    Setting("layers", "the number of layers on the GPU", &[("llama.cpp", "--n-gpu-layers"), ("ollama", "num_gpu"), ("transformers", "device_map")]),
     Setting("port", "the port", &[("tgi", "--port"), ("vllm", "--port"), ("sglang", "--port"), ("llama.cpp", "--port"), ("ollama", "OLLAMA_HOST")]),
 ];
 
@@ -165,15 +146,20 @@ const TABLE: &[Row] = &[
             "Size {concurrency} for the vocabulary: logits take sequences times vocabulary times 4 bytes.",
             "Leave headroom next to the cache: {fraction} should not take all that is left.",
         ],
-        &["{concurrency} is what the load needs.", "{fraction} leaves room for a sampling step.", "Log-probabilities are limited where clients may ask for them."],
+        &[
+            "{concurrency} is what the load needs.",
+            "{fraction} leaves room for a sampling step.",
+            "Log-probabilities are limited where clients may ask for them.",
+        ],
     ),
     Row(
         "graph-capture-oom",
+        &["Leave headroom for graphs: {fraction} decides what is left when capture begins.", "Capture only the batch sizes that are used."],
         &[
-            "Leave headroom for graphs: {fraction} decides what is left when capture begins.",
-            "Capture only the batch sizes that are used.",
+            "{fraction} leaves room for graphs.",
+            "{graphs}: the start was tried without it, to see whether the rest fits.",
+            "{concurrency} is not larger than the load needs.",
         ],
-        &["{fraction} leaves room for graphs.", "{graphs}: the start was tried without it, to see whether the rest fits.", "{concurrency} is not larger than the load needs."],
     ),
     Row(
         "inference-oom",
@@ -247,7 +233,11 @@ const TABLE: &[Row] = &[
     Row(
         "disk-full",
         &["Put caches of models and compilers on a volume of their own, with an alert.", "Remove models that are no longer served."],
-        &["The volume has room for the checkpoint twice: the download and what is made of it.", "The cache's path is on that volume.", "Incomplete downloads were removed."],
+        &[
+            "The volume has room for the checkpoint twice: the download and what is made of it.",
+            "The cache's path is on that volume.",
+            "Incomplete downloads were removed.",
+        ],
     ),
     // Placement and offload.
     Row(
@@ -274,7 +264,11 @@ const TABLE: &[Row] = &[
     Row(
         "device-mismatch",
         &["Take the device from the model where inputs are made, never a constant.", "Test with the placement that production has."],
-        &["Inputs are on the device of the layer that takes them.", "Device strings are valid: a type and an index.", "Adapters and buffers moved together with the model."],
+        &[
+            "Inputs are on the device of the layer that takes them.",
+            "Device strings are valid: a type and an index.",
+            "Adapters and buffers moved together with the model.",
+        ],
     ),
     // Prompt template.
     Row(
@@ -289,29 +283,54 @@ const TABLE: &[Row] = &[
     // Numbers.
     Row(
         "integer-overflow",
-        &["Bound lengths and batch sizes below 32-bit limits of elements.", "Validate token ids against the vocabulary before they reach the engine."],
-        &["Engine and quantization library are at versions that are known to work together.", "The output does not repeat endlessly before the failure.", "It fails without quantization too, or it does not."],
+        &[
+            "Bound lengths and batch sizes below 32-bit limits of elements.",
+            "Validate token ids against the vocabulary before they reach the engine.",
+        ],
+        &[
+            "Engine and quantization library are at versions that are known to work together.",
+            "The output does not repeat endlessly before the failure.",
+            "It fails without quantization too, or it does not.",
+        ],
     ),
     Row(
         "nan-logits",
-        &["Run in the data type that the model was trained in.", "Compare a known prompt's output after each change of version, data type or quantization."],
+        &[
+            "Run in the data type that the model was trained in.",
+            "Compare a known prompt's output after each change of version, data type or quantization.",
+        ],
         &["{dtype} is the checkpoint's own.", "The weights' checksums are right.", "It happens with other prompts, or with one only."],
     ),
     // Configuration.
     Row(
         "context-limit-config",
         &["Set the limits together and keep them in one place.", "Tell clients the limits, and cut or refuse prompts before the engine does."],
-        &["{context} is within what the model was made for.", "{prefill} and the limits of input and total tokens do not contradict one another.", "Prompt plus new tokens stay below the context length."],
+        &[
+            "{context} is within what the model was made for.",
+            "{prefill} and the limits of input and total tokens do not contradict one another.",
+            "Prompt plus new tokens stay below the context length.",
+        ],
     ),
     Row(
         "parallelism-config",
         &["Derive the sizes from the devices that the container really sees."],
-        &["{parallel} divides the model's attention heads.", "The product of the parallel sizes is the number of devices.", "All devices are visible to the process."],
+        &[
+            "{parallel} divides the model's attention heads.",
+            "The product of the parallel sizes is the number of devices.",
+            "All devices are visible to the process.",
+        ],
     ),
     Row(
         "quantization-unsupported",
-        &["Test a checkpoint with the engine's version and the GPU before it is deployed.", "Leave {quantization} out where the checkpoint says it itself."],
-        &["{quantization} is the one that the checkpoint was made with.", "The GPU's compute capability is enough for the kernel.", "Layer shapes divide by the group size, also with tensor parallelism."],
+        &[
+            "Test a checkpoint with the engine's version and the GPU before it is deployed.",
+            "Leave {quantization} out where the checkpoint says it itself.",
+        ],
+        &[
+            "{quantization} is the one that the checkpoint was made with.",
+            "The GPU's compute capability is enough for the kernel.",
+            "Layer shapes divide by the group size, also with tensor parallelism.",
+        ],
     ),
     Row(
         "dtype-unsupported",
@@ -321,7 +340,11 @@ const TABLE: &[Row] = &[
     Row(
         "model-unsupported",
         &["Pin engine and library versions, and raise them before a new model is deployed."],
-        &["The engine's version lists the architecture.", "The model's configuration was not made for a newer library.", "The checkpoint is in a format that the engine reads."],
+        &[
+            "The engine's version lists the architecture.",
+            "The model's configuration was not made for a newer library.",
+            "The checkpoint is in a format that the engine reads.",
+        ],
     ),
     Row(
         "remote-code-refused",
@@ -331,18 +354,33 @@ const TABLE: &[Row] = &[
     Row(
         "invalid-argument",
         &["Check the command line against the engine's own help when its version changes.", "Pin the image by version, not by a moving tag."],
-        &["The flag exists in this version of this engine.", "The value has the type and range that it asks for.", "Quoting survives the shell and the deployment's format."],
+        &[
+            "The flag exists in this version of this engine.",
+            "The value has the type and range that it asks for.",
+            "Quoting survives the shell and the deployment's format.",
+        ],
     ),
     // Model files and hub.
     Row(
         "model-auth",
-        &["Keep the token in the platform's secret store and check its access when the deployment is made.", "Serve gated models from a mirror or a local path."],
-        &["The model's terms were accepted by the account that the token belongs to.", "The token reaches the process's environment.", "The token is valid and may read this repository."],
+        &[
+            "Keep the token in the platform's secret store and check its access when the deployment is made.",
+            "Serve gated models from a mirror or a local path.",
+        ],
+        &[
+            "The model's terms were accepted by the account that the token belongs to.",
+            "The token reaches the process's environment.",
+            "The token is valid and may read this repository.",
+        ],
     ),
     Row(
         "model-download",
         &["Fetch models before the start, and start from a local path.", "Pin the revision."],
-        &["Name and revision exist on the hub.", "The host reaches the hub, also through its proxy.", "Rate limits and time-outs leave room for the files' size."],
+        &[
+            "Name and revision exist on the hub.",
+            "The host reaches the hub, also through its proxy.",
+            "Rate limits and time-outs leave room for the files' size.",
+        ],
     ),
     Row(
         "weights-invalid",
@@ -353,32 +391,62 @@ const TABLE: &[Row] = &[
     Row(
         "cuda-unavailable",
         &["Run a device query as the first step of the start.", "Keep driver and runtime versions of the fleet together."],
-        &["The host sees the GPU.", "The container was started with access to it.", "The driver is new enough for the image's CUDA.", "No variable hides the devices."],
+        &[
+            "The host sees the GPU.",
+            "The container was started with access to it.",
+            "The driver is new enough for the image's CUDA.",
+            "No variable hides the devices.",
+        ],
     ),
     Row(
         "gpu-arch-unsupported",
         &["Choose images and wheels for the GPUs of the fleet."],
-        &["The build lists this GPU's compute capability.", "Extensions compiled apart were built for it too.", "A kernel for older GPUs can be chosen."],
+        &[
+            "The build lists this GPU's compute capability.",
+            "Extensions compiled apart were built for it too.",
+            "A kernel for older GPUs can be chosen.",
+        ],
     ),
     Row(
         "cuda-fault",
-        &["Pin engine, kernels and driver to versions that were tested together.", "Keep the failing request, if it may be kept, to reproduce the fault."],
-        &["It happens again with the same input.", "Token ids and positions are in range.", "It happens with synchronous launches too, which name the right kernel.", "The kernel's log shows no Xid."],
+        &[
+            "Pin engine, kernels and driver to versions that were tested together.",
+            "Keep the failing request, if it may be kept, to reproduce the fault.",
+        ],
+        &[
+            "It happens again with the same input.",
+            "Token ids and positions are in range.",
+            "It happens with synchronous launches too, which name the right kernel.",
+            "The kernel's log shows no Xid.",
+        ],
     ),
     Row(
         "collective-failure",
         &["Set time-outs for the slowest load, and collect every rank's log.", "Test the interconnect before the engine."],
-        &["Every rank's log was read: the first to fail is the one that counts.", "Ranks reach one another on the interface that is used.", "Shared memory is large enough."],
+        &[
+            "Every rank's log was read: the first to fail is the one that counts.",
+            "Ranks reach one another on the interface that is used.",
+            "Shared memory is large enough.",
+        ],
     ),
     Row(
         "gpu-hardware",
         &["Watch Xid and ECC counters and drain a node that shows them."],
-        &["The node was drained.", "Driver and firmware are current.", "Temperature, power and seating were checked.", "The device was replaced if it happens again."],
+        &[
+            "The node was drained.",
+            "Driver and firmware are current.",
+            "Temperature, power and seating were checked.",
+            "The device was replaced if it happens again.",
+        ],
     ),
     Row(
         "missing-dependency",
         &["Build an image with locked versions instead of installing at start."],
-        &["The module is installed in the environment that runs.", "Its version fits the others.", "Compilers and headers are there if something compiles at start."],
+        &[
+            "The module is installed in the environment that runs.",
+            "Its version fits the others.",
+            "Compilers and headers are there if something compiles at start.",
+        ],
     ),
     Row(
         "port-in-use",
@@ -388,23 +456,38 @@ const TABLE: &[Row] = &[
     Row(
         "internal-error",
         &["Stay on releases that were tested, and read the known issues before an upgrade.", "Keep a minimal case that shows the defect."],
-        &["It is not fixed in a later release.", "It happens with optional features turned off.", "A report to the project holds version, command and traceback."],
+        &[
+            "It is not fixed in a later release.",
+            "It happens with optional features turned off.",
+            "A report to the project holds version, command and traceback.",
+        ],
     ),
     // Operation.
     Row(
         "overload",
         &["Scale on queue length and cache use, not on GPU use.", "Refuse early: a bounded queue with a clear answer is better than time-outs."],
-        &["{concurrency} fits the cache.", "Time-outs of clients and proxies are longer than the slowest answer.", "Long requests cannot starve short ones."],
+        &[
+            "{concurrency} fits the cache.",
+            "Time-outs of clients and proxies are longer than the slowest answer.",
+            "Long requests cannot starve short ones.",
+        ],
     ),
     Row(
         "terminated",
         &["Give start-up probes the time that loading takes on a cold cache.", "Log who stops a process, and why."],
-        &["The probe's limits are longer than the slowest start.", "The scheduler's or operator's events say who sent the signal.", "Work in progress gets time to finish."],
+        &[
+            "The probe's limits are longer than the slowest start.",
+            "The scheduler's or operator's events say who sent the signal.",
+            "Work in progress gets time to finish.",
+        ],
     ),
     // No cause.
     Row(
         "unknown",
-        &["Keep the whole log, standard error included, until the next start.", "Collect the kernel's and the orchestrator's logs next to the engine's."],
+        &[
+            "Keep the whole log, standard error included, until the next start.",
+            "Collect the kernel's and the orchestrator's logs next to the engine's.",
+        ],
         &[
             "The log holds the first failing run from its start.",
             "Standard error is in the log.",
@@ -419,7 +502,11 @@ const TABLE: &[Row] = &[
         &["Compute weights, cache and activations before the model or the card changes."],
         &["No other process holds memory on the device.", "{context} and {concurrency} are what is needed.", "{fraction} is set on purpose."],
     ),
-    Row("configuration", &["Keep flags in one place and under review."], &["The flags exist in this version.", "They do not contradict one another."]),
+    Row(
+        "configuration",
+        &["Keep flags in one place and under review."],
+        &["The flags exist in this version.", "They do not contradict one another."],
+    ),
 ];
 
 /// What a cause calls for; its family's row where the cause has none.

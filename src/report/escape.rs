@@ -229,6 +229,7 @@ fn is_code(word: &str) -> bool {
             || word.contains('@')
             || word.to_ascii_lowercase().contains("www.")
             || word.contains('_')
+            || word.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
             || (word.contains('/') && word.len() > 4 && !word.contains('<')))
 }
 
@@ -247,20 +248,20 @@ pub fn markdown(segments: &[Segment], cell: bool) -> String {
 
 /// Words as inert Markdown, good in paragraphs and in table cells.
 fn markdown_words(out: &mut String, text: &str) {
-    let mut previous = '\0';
-    for c in text.chars() {
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
         let special = match c {
             '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '&' | '|' | '#' | '~' | '$' | '@' | '!' | '{' | '}' => true,
-            // A list, a heading underline or a link's scheme begins with these.
-            '+' | '-' | '=' => out.is_empty(),
-            '.' | ')' => !out.is_empty() && out.bytes().all(|b| b.is_ascii_digit()),
-            _ => previous == ':' && c == '/',
+            // A list, a rule, a numbered item or a link begins with these.
+            '+' | '-' => out.is_empty() && matches!(chars.peek(), None | Some(' ' | '-')),
+            '.' | ')' => !out.is_empty() && out.bytes().all(|b| b.is_ascii_digit()) && matches!(chars.peek(), None | Some(' ')),
+            ':' => chars.peek() == Some(&'/'),
+            _ => false,
         };
         if special {
             out.push('\\');
         }
         out.push(c);
-        previous = c;
     }
 }
 

@@ -3,8 +3,12 @@
 use std::io;
 
 use super::escape::{self, Segment, markdown_code, markdown_fence};
-use super::view::{self, Bar, Document, Moment, Section};
+use super::quote::wrap;
+use super::view::{self, Bar, Document, Moment, Proof, Section};
 use super::{Outcome, words};
+
+/// Columns of a quoted line.
+const COLUMNS: usize = 110;
 
 /// Writes one document for all inputs.
 pub fn write(outcomes: &[Outcome], out: &mut dyn io::Write) -> io::Result<()> {
@@ -59,6 +63,9 @@ impl Page {
         if self.several {
             self.paragraph(&format!("**{}**", inline(&section.headline)));
         }
+        if !section.verdict.is_empty() {
+            self.paragraph(&inline(&section.verdict));
+        }
         self.titled("Summary");
         self.table(&["", ""], section.summary.iter().map(|(name, value)| vec![escape_words(name), cell(value)]));
 
@@ -78,7 +85,7 @@ impl Page {
         if !section.proof.is_empty() {
             self.titled("What failed");
             self.paragraph("Lines marked with `>` are the failure itself; the numbers are the log's lines.");
-            self.out.push_str(&markdown_fence(&section.proof));
+            self.out.push_str(&markdown_fence(&wrapped(&section.proof)));
             self.out.push('\n');
         }
         self.titled(match section.state {
@@ -136,7 +143,7 @@ impl Page {
             self.paragraph(&format!("**{}: {}**", markdown_code(other.cause, false), inline(&other.headline)));
             self.paragraph(&format!("{} {}", inline(&other.verdict), inline(&other.explanation)));
             if !other.proof.is_empty() {
-                self.out.push_str(&markdown_fence(&other.proof));
+                self.out.push_str(&markdown_fence(&wrapped(&other.proof)));
                 self.out.push('\n');
             }
             for remedy in &other.remedies {
@@ -180,7 +187,7 @@ impl Page {
                 vec![
                     escape_words(&words::heading(&part.name)),
                     part.size.clone(),
-                    part.share.clone().unwrap_or_default(),
+                    escape_words(part.share.as_deref().unwrap_or_default()),
                     escape_words(&part.origin),
                 ]
             });
@@ -238,6 +245,19 @@ impl Page {
     }
 }
 
+/// Quoted lines in rows that need no scrolling.
+fn wrapped(proof: &[Proof]) -> Vec<String> {
+    let mut out = Vec::new();
+    for line in proof {
+        for (at, row) in wrap(&line.text, COLUMNS, COLUMNS).into_iter().enumerate() {
+            let text = line.text.get(row).unwrap_or_default();
+            let gutter = if at == 0 { line.gutter.clone() } else { line.gutter.chars().map(|c| if c == '│' { c } else { ' ' }).collect() };
+            out.push(format!("{gutter}{text}"));
+        }
+    }
+    out
+}
+
 /// Prose in a paragraph.
 fn inline(segments: &[Segment]) -> String {
     escape::markdown(segments, false)
@@ -248,7 +268,7 @@ fn cell(segments: &[Segment]) -> String {
     escape::markdown(segments, true)
 }
 
-/// Words that have no code in them.
+/// Words that may come from a log, in a table's cell.
 fn escape_words(text: &str) -> String {
-    escape::markdown(&[Segment { code: false, text: escape::line(text) }], true)
+    escape::markdown(&escape::prose(text), true)
 }

@@ -105,14 +105,59 @@ pub fn decisive(line: &str) -> Range<usize> {
 /// How much a sentence says about a failure.
 fn score(sentence: &str) -> i32 {
     const SAYS: [&str; 41] = [
-        "out of memory", "not enough memory", "tried to allocate", "meta tensor", "out of range", "no space left", "killed", "larger than",
-        "too large", "template", "cannot", "can't", "not supported", "unsupported", "not found", "refused", "denied", "gated", "illegal",
-        "mismatch", "exceed", "must be", "failed", "unable", "invalid", "no module named", "in use", "timed out", "not divisible",
-        "insufficient", "does not", "doesn't", "could not", "is not", "are not", "isn't", "no available", "less than desired", "unrecognized",
-        "unknown", "unexpected",
+        "out of memory",
+        "not enough memory",
+        "tried to allocate",
+        "meta tensor",
+        "out of range",
+        "no space left",
+        "killed",
+        "larger than",
+        "too large",
+        "template",
+        "cannot",
+        "can't",
+        "not supported",
+        "unsupported",
+        "not found",
+        "refused",
+        "denied",
+        "gated",
+        "illegal",
+        "mismatch",
+        "exceed",
+        "must be",
+        "failed",
+        "unable",
+        "invalid",
+        "no module named",
+        "in use",
+        "timed out",
+        "not divisible",
+        "insufficient",
+        "does not",
+        "doesn't",
+        "could not",
+        "is not",
+        "are not",
+        "isn't",
+        "no available",
+        "less than desired",
+        "unrecognized",
+        "unknown",
+        "unexpected",
     ];
     const ADVISES: [&str; 11] = [
-        "try ", "consider", "please", "you need to", "see documentation", "see http", "if reserved", "for more", "for debugging", "you can",
+        "try ",
+        "consider",
+        "please",
+        "you need to",
+        "see documentation",
+        "see http",
+        "if reserved",
+        "for more",
+        "for debugging",
+        "you can",
         "process ",
     ];
     let lower = sentence.to_ascii_lowercase();
@@ -153,7 +198,7 @@ fn sentences(line: &str) -> Vec<Range<usize>> {
         at += 1;
     }
     if start < bytes.len() {
-        let end = line.trim_end_matches(['.', ' ', ';']).len().max(start);
+        let end = line.trim_end_matches(['.', ' ', ';', '…']).len().max(start);
         if end > start {
             out.push(start..end);
         }
@@ -208,6 +253,15 @@ pub fn shorten(line: &str, columns: usize) -> String {
     }
 }
 
+/// A message without the sentences that only advise.
+pub fn without_advice(line: &str) -> String {
+    let parts = sentences(line);
+    let head = line.get(..parts.first().map_or(0, |r| r.start)).unwrap_or_default();
+    let texts: Vec<&str> = parts.iter().map(|r| line.get(r.clone()).unwrap_or_default()).collect();
+    let kept: Vec<bool> = texts.iter().map(|text| score(text) >= 0).collect();
+    if kept.iter().all(|k| *k) || !kept.contains(&true) { line.to_owned() } else { join(head, &texts, &kept) }
+}
+
 /// Sentences put together again, an ellipsis for every gap.
 fn join(head: &str, texts: &[&str], kept: &[bool]) -> String {
     let mut out = head.to_owned();
@@ -232,6 +286,46 @@ fn join(head: &str, texts: &[&str], kept: &[bool]) -> String {
         out.push_str(" …");
     }
     out
+}
+
+/// Rows of a text as byte ranges: broken at blanks, inside a word only where it is longer than a row.
+pub fn wrap(text: &str, first: usize, width: usize) -> Vec<Range<usize>> {
+    let width = width.max(4);
+    let mut rows = Vec::new();
+    let mut start = 0;
+    let mut used = 0;
+    let mut blank: Option<usize> = None;
+    let mut room = first.max(4);
+    for (at, c) in text.char_indices() {
+        let columns = c.width().unwrap_or(0);
+        if c == ' ' {
+            blank = Some(at);
+        }
+        if used + columns > room {
+            if c == ' ' {
+                rows.push(start..at);
+                start = at + 1;
+                used = 0;
+                blank = None;
+                room = width;
+                continue;
+            }
+            let (end, next) = match blank {
+                Some(blank) if blank > start => (blank, blank + 1),
+                _ => (at, at),
+            };
+            rows.push(start..end);
+            start = next;
+            blank = None;
+            room = width;
+            used = text.get(start..at).map_or(0, UnicodeWidthStr::width);
+        }
+        used += columns;
+    }
+    if start < text.len() || rows.is_empty() {
+        rows.push(start..text.len());
+    }
+    rows
 }
 
 /// A text cut in its middle, at blanks where there are any near.

@@ -63,40 +63,24 @@ static RULES: [Rule; 27] = [
     rule(&["eyj"], r"\b(?P<hint>eyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?", Mask::Hint),
     rule(&["hf_"], r"\b(?P<hint>hf_)(?:[A-Za-z0-9]{16,}|[A-Za-z0-9]{6,}(?:…|\.\.\.))", Mask::Random),
     rule(&["api_org_"], r"\b(?P<hint>api_org_)[A-Za-z0-9]{10,}", Mask::Random),
-    rule(
-        &["sk-"],
-        r"\b(?P<hint>sk-(?:ant-(?:api\d\d-|admin\d\d-)?|proj-|svcacct-|admin-|or-v1-|lf-)?)[A-Za-z0-9_-]{16,}",
-        Mask::Random,
-    ),
+    rule(&["sk-"], r"\b(?P<hint>sk-(?:ant-(?:api\d\d-|admin\d\d-)?|proj-|svcacct-|admin-|or-v1-|lf-)?)[A-Za-z0-9_-]{16,}", Mask::Random),
     rule(&["sk_", "rk_"], r"\b(?P<hint>[sr]k_(?:live|test)_)[A-Za-z0-9]{16,}", Mask::Hint),
     rule(&["gsk_", "pplx-", "r8_"], r"\b(?P<hint>gsk_|pplx-|r8_)[A-Za-z0-9]{24,}", Mask::Random),
     rule(&["ghp_", "gho_", "ghu_", "ghs_", "ghr_"], r"\b(?P<hint>gh[pousr]_)[A-Za-z0-9]{20,}", Mask::Hint),
     rule(&["github_pat_"], r"\b(?P<hint>github_pat_)[A-Za-z0-9_]{20,}", Mask::Hint),
-    rule(
-        &["glpat-", "gldt-", "glrt-", "glcbt-", "glptt-"],
-        r"\b(?P<hint>gl(?:pat|dt|rt|cbt|ptt)-)[A-Za-z0-9_.-]{16,}",
-        Mask::Hint,
-    ),
+    rule(&["glpat-", "gldt-", "glrt-", "glcbt-", "glptt-"], r"\b(?P<hint>gl(?:pat|dt|rt|cbt|ptt)-)[A-Za-z0-9_.-]{16,}", Mask::Hint),
     rule(&["xox", "xapp-"], r"\b(?P<hint>xox[a-z]-|xapp-)[A-Za-z0-9-]{10,}", Mask::Hint),
     rule(&["hooks.slack.com"], r"(?P<hint>hooks\.slack\.com/(?:services|workflows)/)[A-Za-z0-9_/-]{10,}", Mask::Hint),
     rule(&["aiza"], r"\b(?P<hint>AIza)[A-Za-z0-9_-]{30,}", Mask::Hint),
     rule(&["ya29.", "gocspx-"], r"\b(?P<hint>ya29\.|GOCSPX-)[A-Za-z0-9_-]{20,}", Mask::Hint),
-    rule(
-        &["akia", "asia", "aroa", "aida"],
-        r"\b(?P<hint>AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b",
-        Mask::Hint,
-    ),
+    rule(&["akia", "asia", "aroa", "aida"], r"\b(?P<hint>AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b", Mask::Hint),
     rule(&["nvapi-"], r"\b(?P<hint>nvapi-)[A-Za-z0-9_-]{20,}", Mask::Hint),
     rule(&["npm_", "pypi-", "dckr_"], r"\b(?P<hint>npm_|pypi-AgE|dckr_pat_)[A-Za-z0-9_-]{24,}", Mask::Hint),
     rule(&["wandb_v"], r"\b(?P<hint>wandb_v\d_)[A-Za-z0-9_]{20,}", Mask::Hint),
-    rule(
-        &["wandb"],
-        r"(?i)wandb(?:[^\n]{0,60}?\b|[a-z_ .]*)(?:api_?key|key|login|netrc)\b[^\n]{0,40}?\b(?P<value>[0-9a-f]{40})\b",
-        Mask::Value,
-    ),
+    rule(&["wandb"], r"(?i)wandb(?:[^\n]{0,60}?\b|[a-z_ .]*)(?:api_?key|key|login|netrc)\b[^\n]{0,40}?\b(?P<value>[0-9a-f]{40})\b", Mask::Value),
     rule(
         &["authorization"],
-        r#"(?i)authorization\\*["']?\s*[:=,]\s*(?:b?\\*["'])?(?:(?:bearer|basic|token|digest|apikey|negotiate)\s+)?(?P<value>[A-Za-z0-9._~+/=:-]{4,})"#,
+        r#"(?i)authorization\\*["']?\s*[:=]\s*(?:b?\\*["'])?(?:(?:bearer|basic|token|digest|apikey|negotiate)\s+)?(?P<value>[A-Za-z0-9._~+/=:-]{4,})"#,
         Mask::Value,
     ),
     rule(&["bearer"], r"(?i)\bbearer\s+(?P<value>[A-Za-z0-9._~+/=-]{6,})", Mask::Looks),
@@ -110,7 +94,7 @@ static RULES: [Rule; 27] = [
     rule(
         &["key", "token", "secret", "passw", "passphrase"],
         concat!(
-            r"(?i)(?:^|[^A-Za-z0-9])-{1,2}(?:[a-z0-9]+[-_])*?(?:STRICT|token)",
+            r"(?i)(?:^|[^A-Za-z0-9])-{1,2}(?:(?:[a-z0-9]+[-_])*?(?:STRICT)|token)",
             r#"(?:\s+|\s*\\*["']?\s*,\s*\\*["']?)(?P<value>[^\s"',\\;|<>\[\]-][^\s"',\\;|<>\]]*)"#
         ),
         Mask::Value,
@@ -174,7 +158,7 @@ impl Rule {
             Mask::Hint | Mask::Random => {
                 let hint = found.name("hint").map_or("", |h| h.as_str());
                 let secret = text.get(hint.len()..).unwrap_or_default();
-                if self.mask == Mask::Random && !is_random(secret) {
+                if secret.trim().is_empty() || (self.mask == Mask::Random && !is_random(secret)) {
                     return text.to_owned();
                 }
                 *masked += 1;
@@ -224,14 +208,77 @@ fn looks_secret(text: &str) -> bool {
 /// Whether a value says that there is none, or where it comes from.
 fn is_placeholder(value: &str) -> bool {
     let value = value.trim().trim_matches(['"', '\'', '`']).trim_end_matches(['.', ',', ';', ':', '!']);
-    const WORDS: [&str; 47] = [
-        "", "none", "null", "nil", "true", "false", "undefined", "empty", "unset", "not", "is", "are", "was", "missing", "required",
-        "invalid", "must", "the", "a", "for", "from", "set", "provided", "string", "str", "bytes", "bool", "int", "optional", "option",
-        "union", "list", "default", "expected", "found", "and", "or", "in", "to", "with", "has", "no", "incorrect", "failed", "denied",
-        "unauthorized", "forbidden",
+    const WORDS: &[&str] = &[
+        "",
+        "none",
+        "null",
+        "nil",
+        "true",
+        "false",
+        "undefined",
+        "empty",
+        "unset",
+        "not",
+        "is",
+        "are",
+        "was",
+        "missing",
+        "required",
+        "invalid",
+        "must",
+        "the",
+        "a",
+        "for",
+        "from",
+        "set",
+        "provided",
+        "string",
+        "str",
+        "bytes",
+        "bool",
+        "int",
+        "optional",
+        "union",
+        "list",
+        "default",
+        "expected",
+        "found",
+        "and",
+        "or",
+        "in",
+        "to",
+        "with",
+        "has",
+        "no",
+        "incorrect",
+        "failed",
+        "denied",
+        "unauthorized",
+        "forbidden",
+        "bearer",
+        "basic",
+        "token",
+        "digest",
+        "negotiate",
+        "apikey",
+        "option",
+        "flag",
+        "argument",
+        "parameter",
+        "when",
+        "if",
+        "as",
+        "can",
+        "should",
+        "will",
+        "value",
+        "of",
+        "by",
+        "at",
     ];
     let lower = value.to_ascii_lowercase();
-    WORDS.contains(&lower.as_str())
+    let word = lower.split('[').next().unwrap_or_default();
+    WORDS.contains(&word)
         || value.contains(MASK)
         || value.starts_with(['$', '<', '{', '%', '@', '*'])
         || lower.starts_with("os.environ")
@@ -258,10 +305,7 @@ fn is_prose(found: &Captures<'_>, value: &str) -> bool {
 /// Whether an argument's name says that its value is a secret.
 fn is_secret_name(name: &str) -> bool {
     static REGEX: OnceLock<Option<Regex>> = OnceLock::new();
-    REGEX
-        .get_or_init(|| Regex::new(&format!("(?i)(?:^|[-_.])(?:{STRICT}|authtoken|token)$")).ok())
-        .as_ref()
-        .is_some_and(|regex| regex.is_match(name))
+    REGEX.get_or_init(|| Regex::new(&format!("(?i)(?:^|[-_.])(?:{STRICT}|authtoken|token)$")).ok()).as_ref().is_some_and(|regex| regex.is_match(name))
         && !["bos", "eos", "pad", "unk", "sep", "cls", "mask", "image", "video", "audio", "stop", "start", "end"]
             .iter()
             .any(|word| name.to_ascii_lowercase().contains(&format!("{word}_token")))
@@ -279,6 +323,7 @@ pub fn redact_report(report: &mut PostMortem) -> u64 {
         text(&mut incident.explanation, c);
         for evidence in &mut incident.evidence {
             text(&mut evidence.text, c);
+            option(&mut evidence.time, c);
         }
         for contributing in &mut incident.contributing {
             text(&mut contributing.reason, c);
@@ -304,13 +349,8 @@ pub fn redact_report(report: &mut PostMortem) -> u64 {
         }
     }
     let deployment = &mut report.deployment;
-    for field in [
-        &mut deployment.engine,
-        &mut deployment.engine_version,
-        &mut deployment.model,
-        &mut deployment.dtype,
-        &mut deployment.quantization,
-    ] {
+    for field in [&mut deployment.engine, &mut deployment.engine_version, &mut deployment.model, &mut deployment.dtype, &mut deployment.quantization]
+    {
         option(field, c);
     }
     for device in &mut deployment.devices {
@@ -327,7 +367,9 @@ pub fn redact_report(report: &mut PostMortem) -> u64 {
         .collect();
     for event in &mut report.timeline {
         text(&mut event.text, c);
+        text(&mut event.kind, c);
         option(&mut event.clock, c);
+        option(&mut event.time, c);
     }
     report.secrets_masked += count;
     count

@@ -76,7 +76,7 @@ fn prefill() -> PostMortem {
         "prefill-oom",
         "device-memory",
         0.97,
-        "Not enough memory left to warm up 4,096 prefill tokens: 0 MiB free of 8.00 GiB",
+        "Not enough memory left to warm up 4,096 prefill tokens",
         "The weights were in and the server was up. Its warm-up then ran one forward pass over 4,096 tokens to size the cache. \
          PyTorch held 7.73 GiB of the device's 8.00 GiB and the allocator kept another 231.40 MiB in pieces, so the 48.00 MiB \
          that the pass asked for next were not there.",
@@ -193,7 +193,12 @@ fn unknown() -> PostMortem {
     it.phase = Some(Phase::Load);
     it.first_line = 8;
     it.last_line = 8;
-    it.evidence = vec![evidence(8, Role::Symptom, "vllm-worker-died", "ERROR 02-11 10:11:12 [multiproc_executor.py:140] Worker proc VllmWorker-1 died unexpectedly, shutting down executor.")];
+    it.evidence = vec![evidence(
+        8,
+        Role::Symptom,
+        "vllm-worker-died",
+        "ERROR 02-11 10:11:12 [multiproc_executor.py:140] Worker proc VllmWorker-1 died unexpectedly, shutting down executor.",
+    )];
     report.incidents = vec![it];
     report.deployment.engine = Some("vllm".into());
     report.timeline = vec![
@@ -259,12 +264,23 @@ fn two() -> PostMortem {
         "ValueError: To serve at least one request with the models's max seq len (131072), (16.00 GiB KV cache is needed, which is larger than the available KV cache memory (9.31 GiB). \
          Based on the available memory, the estimated maximum model length is 76256. Try increasing `gpu_memory_utilization` or decreasing `max_model_len` when initializing the engine.",
     )];
-    let mut second = incident("template-error", "prompt-template", 0.93, "No chat template: 17 chat requests were refused", "The tokenizer brings no chat template.");
+    let mut second = incident(
+        "template-error",
+        "prompt-template",
+        0.93,
+        "No chat template: 17 chat requests were refused",
+        "The tokenizer brings no chat template.",
+    );
     second.impact = Impact::RequestsFailed;
     second.occurrences = 17;
     second.first_line = 5_001;
     second.last_line = 5_900;
-    second.evidence = vec![evidence(5_001, Role::Cause, "transformers-no-template", "ValueError: Cannot use chat template functions because tokenizer.chat_template is not set")];
+    second.evidence = vec![evidence(
+        5_001,
+        Role::Cause,
+        "transformers-no-template",
+        "ValueError: Cannot use chat template functions because tokenizer.chat_template is not set",
+    )];
     second.remedies = vec![remedy("give-template", "Give the chat template with `--chat-template`", "The tokenizer has none.", "None.", vec![])];
     report.incidents = vec![first, second];
     report.deployment.engine = Some("vllm".into());
@@ -360,6 +376,12 @@ fn text() {
     let style = Style { unicode: false, ..Style::default() };
     insta::assert_snapshot!("text_prefill_ascii", render(Format::Text, &[prefill().into()], &style));
     insta::assert_snapshot!("text_several", render(Format::Text, &several(), &Style::default()));
+}
+
+#[test]
+fn text_in_colour() {
+    let style = Style { color: true, ..Style::default() };
+    insta::assert_snapshot!("text_prefill_colour", render(Format::Text, &[prefill().into()], &style));
 }
 
 #[test]
@@ -560,7 +582,8 @@ fn an_empty_log_is_not_called_healthy() {
 #[test]
 fn commands_are_broken_where_a_shell_joins_them() {
     let mut report = prefill();
-    let command = "docker run --gpus all -p 8080:80 ghcr.io/huggingface/text-generation-inference:2.4.1 --model-id 'a b  c' --max-batch-prefill-tokens 1024";
+    let command =
+        "docker run --gpus all -p 8080:80 ghcr.io/huggingface/text-generation-inference:2.4.1 --model-id 'a b  c' --max-batch-prefill-tokens 1024";
     report.incidents[0].remedies[0].command = Some(command.into());
     let out = one(Format::Text, report.clone());
     let start = out.lines().position(|l| l.trim_start().starts_with("docker run")).unwrap_or(0);
@@ -652,6 +675,9 @@ fn what_is_no_secret_stays() {
         "password=${DB_PASSWORD}",
         "hf_token=<redacted>",
         "AKIAMODEL and ASIAN text",
+        "allowed_headers=['Authorization', 'Content-Type']",
+        "--max-token 512 --pad-token 0 --eos-token-id 2",
+        "pass --api-key when the server has one; --api-key is required",
         "speculative token=draft_model_proposer_name",
     ] {
         assert_eq!(redact(text), (text.into(), 0), "{text}");
@@ -687,4 +713,32 @@ fn a_report_is_redacted_everywhere() {
     assert_eq!(report.secrets_masked, 12);
     let out = one(Format::Json, report);
     assert!(!out.contains("aBcDeF") && !out.contains("swordfish") && !out.contains("1234,") && out.contains("<pad>"), "{out}");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_text_is_laid_out_within_the_width(noise in "\\PC{0,200}|(.|\n){0,120}|[a-z`. ]{0,400}", width in 20_usize..130, unicode: bool) {
+        let mut report = prefill();
+        report.source.name.clone_from(&noise);
+        report.deployment.model = Some(noise.clone());
+        report.timeline[2].text.clone_from(&noise);
+        report.timeline[3].clock = Some(noise.clone());
+        let it = &mut report.incidents[0];
+        it.headline.clone_from(&noise);
+        it.evidence[1].text.clone_from(&noise);
+        it.remedies[0].command = Some(noise.clone());
+        let style = Style { width, color: false, unicode };
+        for line in render(Format::Text, &[report.clone().into()], &style).split('\n') {
+            assert!(line.width() <= width.max(32), "{line}");
+            assert!(line.chars().all(|c| !c.is_control() && !super::escape::hides(c)), "{line}");
+        }
+        for format in [Format::Markdown, Format::Html, Format::Json] {
+            let out = one(format, report.clone());
+            assert!(out.chars().all(|c| c == '\n' || (!c.is_control() && !super::escape::hides(c))), "{out}");
+        }
+        let (masked, count) = redact(&noise);
+        assert!(count > 0 || masked == noise);
+    }
 }

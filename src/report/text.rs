@@ -8,19 +8,20 @@ use std::io;
 use std::ops::Range;
 
 use owo_colors::OwoColorize;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
+use super::quote::wrap;
 use super::{Failure, Outcome, Style, escape, quote, view, words};
-use crate::post_mortem::{Basis, Contributing, Event, Evidence, Incident, Ledger, PostMortem, Remedy, Role};
+use crate::post_mortem::{Basis, Contributing, Event, Evidence, Figures, Incident, Ledger, PostMortem, Remedy, Role};
 
 /// Lines of a screen that the primary incident should fit on.
-const SCREEN: usize = 44;
-/// Entries that the time line shows at most, and at least.
-const EVENTS: (usize, usize) = (10, 4);
+const SCREEN: usize = 46;
+/// Entries of the time line and remedies told in full, from much room to little.
+const ROOM: [(usize, usize); 7] = [(10, 3), (8, 3), (6, 3), (6, 2), (5, 2), (4, 2), (4, 1)];
 /// Columns beyond which prose is hard to read.
 const MEASURE: usize = 96;
-/// Remedies told in full.
-const REMEDIES: usize = 3;
+/// Remedies that are named at most.
+const REMEDIES: usize = 5;
 
 /// How a piece of a line is shown where there is colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +31,6 @@ enum Tone {
     Dim,
     Bad,
     Good,
-    Mark,
     /// A segment of a bar, by its place.
     Bar(usize),
 }
@@ -64,7 +64,7 @@ pub fn write_all(outcomes: &[Outcome], style: &Style, out: &mut dyn io::Write) -
         match outcome {
             Outcome::Report(report) => {
                 if outcomes.len() > 1 {
-                    page.print(&[page.title(&report.source.name)], out)?;
+                    page.print(&[page.title(&view::name(&report.source.name))], out)?;
                 }
                 write(report, style, out)?;
             }
@@ -106,7 +106,7 @@ impl Page {
     /// A report with an incident.
     fn incident(&self, report: &PostMortem, incident: &Incident) -> Vec<Line> {
         let mut head = self.headline(incident.cause, &incident.headline, Tone::Bad);
-        head.extend(self.wrapped("  ", &view::verdict(incident), Tone::Plain));
+        head.extend(self.wrapped("  ", &view::verdict(report, incident), Tone::Plain));
         if let Some(running) = view::running(report) {
             head.extend(self.wrapped("  ", &running, Tone::Dim));
         }
@@ -114,31 +114,46 @@ impl Page {
         let known = if incident.cause == "unknown" { "What is known" } else { "Why" };
         let mut why = self.wrapped("  ", &incident.explanation, Tone::Plain);
         if incident.cause == "unknown" {
-            if let Some(last) = view::last_stage(report) {
-                why.extend(self.wrapped("  ", &last, Tone::Plain));
-            }
+            let last = view::last_stage(report).unwrap_or_default();
+            why.extend(self.wrapped("  ", &last, Tone::Plain));
         }
         let mut body = Vec::new();
         self.section(&mut body, known, "", why);
         if let Some(settle) = &report.would_settle {
             self.section(&mut body, "What would settle it", "", self.wrapped("  ", settle, Tone::Strong));
         }
-        self.section(&mut body, "Proof", &report.source.name, self.proof(&incident.evidence));
-        self.section(&mut body, "Memory", "", self.memory(&report.memory.devices, incident));
-        self.section(&mut body, "Figures", "", self.grid(&view::figures(&incident.figures)));
+        let (proof, left_out) = self.proof(&incident.evidence);
+        let mut aside = view::name(&report.source.name);
+        if left_out > 0 {
+            let all = incident.evidence.len();
+            aside = format!("{}, {} of {all} pieces", quote::middle(&aside, self.width.min(120).saturating_sub(40)), all - left_out);
+        }
+        self.section(&mut body, "Proof", &aside, proof);
+        let ledgers = order(&report.memory.devices, incident.figures.device.or(incident.rank.map(u64::from)));
+        self.section(&mut body, "Memory", &self.computed(&ledgers), self.memory(&ledgers, &incident.figures));
 
-        let mut tail = Vec::new();
-        self.section(&mut tail, "Contributing", "", incident.contributing.iter().flat_map(|c| self.contributing(c)).collect());
-        self.section(&mut tail, "What to do", "", self.remedies(&incident.remedies));
-        self.section(&mut tail, "Also found", "", report.incidents.iter().skip(1).flat_map(|i| self.further(i)).collect());
-        tail.extend(self.footer(report, Some(incident.cause)));
+        let mut contributing = Vec::new();
+        self.section(&mut contributing, "Contributing", "", incident.contributing.iter().flat_map(|c| self.contributing(c)).collect());
+        let mut end = Vec::new();
+        self.section(&mut end, "Also found", "", report.incidents.iter().skip(1).flat_map(|i| self.further(i)).collect());
+        end.extend(self.footer(report, Some(incident.cause)));
 
-        // The time line takes what room the screen has left.
-        let used = head.len() + body.len() + tail.len() + 1;
-        let room = SCREEN.saturating_sub(used).clamp(EVENTS.1, EVENTS.0);
-        self.section(&mut body, "Time line", "", self.timeline(&report.timeline, room));
-        head.extend(body);
-        head.extend(tail);
+        // Remedies and the time line take what room the screen has left.
+        let used = head.len() + body.len() + contributing.len() + end.len();
+        let mut timeline = Vec::new();
+        let mut todo = Vec::new();
+        for (events, remedies) in ROOM {
+            timeline.clear();
+            todo.clear();
+            self.events(&mut timeline, &report.timeline, events);
+            self.section(&mut todo, "What to do", "", self.remedies(&incident.remedies, remedies));
+            if used + timeline.len() + todo.len() <= SCREEN {
+                break;
+            }
+        }
+        for part in [body, timeline, contributing, todo, end] {
+            head.extend(part);
+        }
         head
     }
 
@@ -160,16 +175,16 @@ impl Page {
         if let Some(settle) = &report.would_settle {
             self.section(&mut out, "What would settle it", "", self.wrapped("  ", settle, Tone::Strong));
         }
-        self.section(&mut out, "Memory", "", self.bars(&report.memory.devices, None));
-        self.section(&mut out, "Figures", "", self.grid(&view::figures(&report.figures)));
-        self.section(&mut out, "Time line", "", self.timeline(&report.timeline, 6));
+        let ledgers = order(&report.memory.devices, None);
+        self.section(&mut out, "Memory", &self.computed(&ledgers), self.memory(&ledgers, &report.figures));
+        self.events(&mut out, &report.timeline, 6);
         out.extend(self.footer(report, None));
         out
     }
 
     /// Id and headline.
     fn headline(&self, cause: &str, headline: &str, tone: Tone) -> Vec<Line> {
-        let text = escape::line(headline);
+        let text = quote::middle(&escape::line(headline), self.measure() * 3 - 24);
         let label = format!("{cause}: ");
         let first = self.width.saturating_sub(label.width());
         let mut rows = wrap(&text, first.min(self.measure()), self.measure().saturating_sub(2)).into_iter();
@@ -202,9 +217,10 @@ impl Page {
         out.extend(lines);
     }
 
-    /// The quoted lines.
-    fn proof(&self, evidence: &[Evidence]) -> Vec<Line> {
-        let chosen = quote::select(evidence, 2, 2, 1);
+    /// The quoted lines, and how many pieces of evidence are not among them.
+    fn proof(&self, evidence: &[Evidence]) -> (Vec<Line>, usize) {
+        let causes = evidence.iter().filter(|e| e.role == Role::Cause).count();
+        let chosen = quote::select(evidence, 2, 2, if causes > 0 { 0 } else { 2 });
         let left_out = evidence.len() - chosen.len();
         let quoted = quote::lines(&chosen, 3);
         let digits = quoted.iter().filter_map(|q| q.number).max().map_or(1, |n| n.to_string().len()).max(3);
@@ -221,14 +237,20 @@ impl Page {
             let (mark, tone) = if cause { ("> ", Tone::Bad) } else { ("  ", Tone::Dim) };
             let number = line.number.map(|n| n.to_string()).unwrap_or_default();
             let rows = match (cause, line.decisive) {
-                (true, true) => 4,
+                (true, true) => {
+                    if causes > 1 {
+                        2
+                    } else {
+                        4
+                    }
+                }
                 (true, false) | (false, true) => 2,
                 (false, false) => 1,
             };
-            let text = quote::shorten(&line.text, room * rows - rows * 4);
+            let text = fit(&line.text, room, rows);
             let decisive = if cause && line.decisive { Some(quote::decisive(&text)) } else { None };
             let label = if cause { "" } else { words::role(line.role) };
-            for (at, row) in wrap(&text, room, room).into_iter().take(rows + 1).enumerate() {
+            for (at, row) in wrap(&text, room, room).into_iter().take(rows).enumerate() {
                 let piece = text.get(row.clone()).unwrap_or_default();
                 let number = if at == 0 { number.as_str() } else { "" };
                 let mut shown = Line::new(if at == 0 { mark } else { "  " }, tone)
@@ -243,43 +265,62 @@ impl Page {
                 if let Some((before, under)) = decisive.as_ref().and_then(|d| overlap(&text, &row, d)) {
                     let stroke = if self.unicode { "━" } else { "^" };
                     out.push(
-                        Line::new(format!("  {:>digits$} {wall} ", ""), Tone::Dim)
-                            .plain(" ".repeat(before))
-                            .with(stroke.repeat(under), Tone::Bad),
+                        Line::new(format!("  {:>digits$} {wall} ", ""), Tone::Dim).plain(" ".repeat(before)).with(stroke.repeat(under), Tone::Bad),
                     );
                 }
             }
         }
-        if left_out > 0 {
-            let more = format!("{left_out} further piece{} of evidence: --format markdown", words::plural(left_out as u64));
-            out.extend(self.wrapped("  ", &more, Tone::Dim));
+        (out, left_out)
+    }
+
+    /// Bars, and the figures that they do not show.
+    fn memory(&self, ledgers: &[&Ledger], figures: &Figures) -> Vec<Line> {
+        let mut out = self.bars(ledgers);
+        out.extend(self.grid(&not_in_bar(view::figures(figures), ledgers)));
+        out
+    }
+
+    /// What the mark before a size means, if a bar has one.
+    fn computed(&self, ledgers: &[&Ledger]) -> String {
+        if ledgers.iter().any(|l| l.components.iter().any(|c| c.basis == Basis::Computed && c.bytes > 0)) {
+            format!("{} computed, not in the log", self.about())
+        } else {
+            String::new()
+        }
+    }
+
+    /// The mark before a size that was computed.
+    fn about(&self) -> &'static str {
+        if self.unicode { "≈" } else { "~" }
+    }
+
+    /// A bar for the first device and for those that differ from it; beyond three a line says how many there are.
+    fn bars(&self, ledgers: &[&Ledger]) -> Vec<Line> {
+        let Some((first, others)) = ledgers.split_first() else { return Vec::new() };
+        let mut out = self.bar(first);
+        out.extend(self.legend(first));
+        let (alike, differ): (Vec<&Ledger>, Vec<&Ledger>) = others.iter().partition(|other| alike(first, other));
+        for other in differ.iter().take(2) {
+            out.extend(self.bar(other));
+            out.extend(self.legend(other));
+        }
+        let names: Vec<String> = alike.iter().map(|l| l.index.to_string()).collect();
+        match names.len() {
+            0 => {}
+            1..=8 => out.extend(self.wrapped("  ", &format!("About the same on GPU {}.", names.join(", ")), Tone::Dim)),
+            n => out.extend(self.wrapped("  ", &format!("About the same on {n} other GPUs."), Tone::Dim)),
+        }
+        if differ.len() > 2 {
+            out.extend(self.wrapped("  ", &format!("{} further GPUs: --format markdown", differ.len() - 2), Tone::Dim));
         }
         out
     }
 
-    /// The bars of the devices that matter.
-    fn memory(&self, devices: &[Ledger], incident: &Incident) -> Vec<Line> {
-        self.bars(devices, incident.figures.device.or(incident.rank.map(u64::from)))
-    }
-
-    /// A bar for each device, the one that matters first; beyond four a line says how many more there are.
-    fn bars(&self, devices: &[Ledger], first: Option<u64>) -> Vec<Line> {
-        let mut order: Vec<&Ledger> = devices.iter().filter(|d| d.components.iter().any(|c| c.bytes > 0)).collect();
-        order.sort_by_key(|d| (Some(d.index) != first, d.index));
-        let mut out: Vec<Line> = order.iter().take(4).enumerate().flat_map(|(at, ledger)| self.bar(ledger, at == 0)).collect();
-        if order.len() > 4 {
-            let more = format!("{} further devices: --format markdown", order.len() - 4);
-            out.extend(self.wrapped("  ", &more, Tone::Dim));
-        }
-        out
-    }
-
-    /// One device's bar, with its legend.
-    fn bar(&self, ledger: &Ledger, legend: bool) -> Vec<Line> {
+    /// One device's bar: a letter in each part, and a shade that its neighbours do not have.
+    fn bar(&self, ledger: &Ledger) -> Vec<Line> {
         let bar = view::bar(ledger);
         let name = format!("  GPU {} ", ledger.index);
-        let total = ledger.total_bytes.map(words::size).unwrap_or_default();
-        let room = self.width.saturating_sub(name.width() + total.width() + 3).min(72);
+        let room = self.width.saturating_sub(name.width() + bar.total.width() + 3).min(72);
         let shades: [&str; 4] = if self.unicode { ["█", "▓", "▒", "░"] } else { ["#", "=", "-", "."] };
         let mut line = Line::new(&name, Tone::Strong);
         let cells = cells(&bar.parts.iter().map(|p| p.bytes).collect::<Vec<_>>(), room);
@@ -287,66 +328,81 @@ impl Page {
         let mut at = 0;
         for (place, (part, width)) in bar.parts.iter().zip(&cells).enumerate() {
             let free = part.letter == 'F' || part.letter == '?';
-            let shade = if free { if self.unicode { "·" } else { " " } } else { shades.get(place % 4).copied().unwrap_or("#") };
+            let shade = match (free, self.unicode) {
+                (true, true) => "·",
+                (true, false) => " ",
+                _ => shades.get(place % 4).copied().unwrap_or("#"),
+            };
             let centre = width.saturating_sub(1) / 2;
-            let tone = if free { Tone::Dim } else { Tone::Bar(place) };
             let mut text = String::new();
             for cell in 0..*width {
-                if Some(at) == limit && cell != centre {
-                    text.push(if self.unicode { '┃' } else { '|' });
-                } else if cell == centre {
+                if cell == centre {
                     text.push(part.letter);
+                } else if Some(at) == limit {
+                    text.push_str(if self.unicode { "┃" } else { "|" });
                 } else {
                     text.push_str(shade);
                 }
                 at += 1;
             }
-            line = line.with(text, tone);
+            line = line.with(text, if free { Tone::Dim } else { Tone::Bar(place) });
         }
-        line = line.plain(format!("  {total}"));
-        let mut out = vec![line];
-        if let (Some(over), Some(total)) = (bar.over, ledger.total_bytes) {
-            let note = format!("The parts add up to {} more than the {} that the device has.", words::size(over), words::size(total));
-            out.extend(self.wrapped("  ", &note, Tone::Plain));
-        }
-        let computed = bar.parts.iter().any(|p| p.basis == Some(Basis::Computed));
-        let about = if self.unicode { "≈" } else { "~" };
-        if legend || bar.parts.len() <= 3 {
-            let cells: Vec<(String, String)> = bar
-                .parts
-                .iter()
-                .map(|part| {
-                    let mark = if part.basis == Some(Basis::Computed) { about } else { "" };
-                    let mut value = format!("{mark}{}", words::size(part.bytes));
-                    if let Some(share) = &part.share {
-                        let _ = write!(value, " {share}");
-                    }
-                    (format!("{} {}", part.letter, part.name), value)
-                })
-                .collect();
-            out.extend(self.grid(&cells));
-            if computed {
-                out.extend(self.wrapped("  ", &format!("{about} computed from the model's dimensions, not printed in the log"), Tone::Dim));
-            }
+        let mut out = vec![line.plain(format!("  {}", bar.total))];
+        if let Some(note) = &bar.note {
+            out.extend(self.wrapped("  ", note, Tone::Plain));
         }
         out
     }
 
-    /// Names and values in columns.
+    /// What the letters of a bar stand for.
+    fn legend(&self, ledger: &Ledger) -> Vec<Line> {
+        let bar = view::bar(ledger);
+        let share = bar.parts.iter().filter_map(|p| p.share.as_ref()).map(|s| s.width()).max().unwrap_or(0);
+        let cells: Vec<(String, String)> = bar
+            .parts
+            .iter()
+            .map(|part| {
+                let mark = if part.basis == Some(Basis::Computed) { self.about() } else { "" };
+                let mut value = format!("{mark}{}", part.size);
+                if share > 0 {
+                    let _ = write!(value, " {}", left(part.share.as_deref().unwrap_or_default(), share));
+                }
+                (format!("{} {}", part.letter, part.name), value)
+            })
+            .collect();
+        self.grid(&cells)
+    }
+
+    /// Names and values in as many columns as there is room for, three at most.
     fn grid(&self, cells: &[(String, String)]) -> Vec<Line> {
-        let value = cells.iter().map(|(_, v)| v.width()).max().unwrap_or(0);
         let room = self.width.min(120).saturating_sub(2);
-        let name = cells.iter().map(|(n, _)| n.width()).max().unwrap_or(0).min(room.saturating_sub(value + 2));
-        let cell = name + 2 + value;
-        let columns = ((room + 3) / (cell + 3).max(1)).clamp(1, 3);
-        let rows = cells.len().div_ceil(columns);
-        (0..rows)
+        let layout = |columns: usize| -> (usize, Vec<(usize, usize)>) {
+            let rows = cells.len().div_ceil(columns).max(1);
+            let widths = cells
+                .chunks(rows)
+                .map(|column| {
+                    let name = column.iter().map(|(n, _)| n.width()).max().unwrap_or(0);
+                    let value = column.iter().map(|(_, v)| v.width()).max().unwrap_or(0);
+                    (name, value)
+                })
+                .collect();
+            (rows, widths)
+        };
+        let fits = |columns: &usize| {
+            let (_, widths) = layout(*columns);
+            widths.iter().map(|(n, v)| n + v + 2).sum::<usize>() + 4 * widths.len().saturating_sub(1) <= room
+        };
+        let (rows, mut widths) = layout([3, 2].into_iter().find(fits).unwrap_or(1));
+        if let [(name, value)] = widths.as_mut_slice() {
+            *name = (*name).min(room.saturating_sub(*value + 2));
+        }
+        (0..rows.min(cells.len()))
             .map(|row| {
                 let mut line = Line::default().plain("  ");
-                for column in 0..columns {
+                for (column, (name, value)) in widths.iter().enumerate() {
                     if let Some((n, v)) = cells.get(column * rows + row) {
-                        let gap = if column > 0 { "   " } else { "" };
-                        line = line.plain(gap).with(pad(&quote::end(n, name), name), Tone::Dim).plain("  ").plain(left(v, value));
+                        let gap = if column > 0 { "    " } else { "" };
+                        line = line.plain(gap).with(pad(&quote::end(n, *name), *name), Tone::Dim).plain("  ").plain(left(v, *value));
                     }
                 }
                 line
@@ -354,12 +410,18 @@ impl Page {
             .collect()
     }
 
+    /// The section of the time line, its heading saying how much of it is shown.
+    fn events(&self, out: &mut Vec<Line>, events: &[Event], room: usize) {
+        let aside = if events.len() > room { format!("{room} of {}", events.len()) } else { String::new() };
+        self.section(out, "Time line", &aside, self.timeline(events, room));
+    }
+
     /// The most telling entries of the time line.
     fn timeline(&self, events: &[Event], room: usize) -> Vec<Line> {
         let chosen = telling(events, room);
         let digits = chosen.iter().map(|e| e.line.to_string().len()).max().unwrap_or(1).max(3);
         let clock = chosen.iter().filter_map(|e| e.clock.as_deref()).map(|c| words::time_of_day(&escape::line(c)).width()).max().unwrap_or(0);
-        let offset = chosen.iter().filter_map(|e| e.offset_ms).map(|o| words::offset(o).width()).max().unwrap_or(0);
+        let offset = chosen.iter().filter_map(|e| e.offset_ms).map(|o| words::brief_offset(o).width()).max().unwrap_or(0);
         let kinds = chosen.iter().map(|e| what(e).width()).max().unwrap_or(0);
         let mut before = digits + 3;
         before += if clock > 0 { clock + 2 } else { 0 };
@@ -367,7 +429,7 @@ impl Page {
         let width = self.width.min(120);
         let kinds = kinds.min(width.saturating_sub(before));
         let rest = width.saturating_sub(before + kinds + 2);
-        let mut out: Vec<Line> = chosen
+        chosen
             .iter()
             .map(|event| {
                 let bad = words::is_failure(&event.kind);
@@ -378,20 +440,17 @@ impl Page {
                     line = line.plain(pad(&text, clock)).plain("  ");
                 }
                 if offset > 0 {
-                    line = line.with(left(&event.offset_ms.map(words::offset).unwrap_or_default(), offset), Tone::Dim).plain("  ");
+                    line = line.with(left(&event.offset_ms.map(words::brief_offset).unwrap_or_default(), offset), Tone::Dim).plain("  ");
                 }
                 line = line.with(pad(&quote::end(&what(event), kinds), kinds), tone);
                 if rest >= 16 {
-                    line = line.plain("  ").with(quote::shorten(&escape::line(&event.text), rest), Tone::Dim);
+                    let text = escape::line(&event.text);
+                    let from = if bad && text.width() > rest { quote::decisive(&text).start } else { 0 };
+                    line = line.plain("  ").with(quote::end(text.get(from..).unwrap_or_default(), rest), Tone::Dim);
                 }
                 line
             })
-            .collect();
-        if events.len() > chosen.len() {
-            let more = events.len() - chosen.len();
-            out.extend(self.wrapped("  ", &format!("{more} more in --format markdown"), Tone::Dim));
-        }
-        out
+            .collect()
     }
 
     fn contributing(&self, contributing: &Contributing) -> Vec<Line> {
@@ -399,28 +458,29 @@ impl Page {
         self.wrapped("  ", &text, Tone::Plain)
     }
 
-    fn remedies(&self, remedies: &[Remedy]) -> Vec<Line> {
+    /// The first few remedies in full, the others by their titles.
+    fn remedies(&self, remedies: &[Remedy], full: usize) -> Vec<Line> {
         let mut out = Vec::new();
-        for (at, remedy) in remedies.iter().take(REMEDIES + 2).enumerate() {
+        for (at, remedy) in remedies.iter().take(REMEDIES).enumerate() {
             out.extend(self.hanging(&format!("  {}. ", at + 1), &remedy.title, Tone::Strong));
-            if at < REMEDIES {
-                let mut text = escape::line(&remedy.rationale);
-                if !remedy.tradeoff.trim().is_empty() {
-                    let _ = write!(text, " Price: {}", lower_first(&escape::line(&remedy.tradeoff)));
-                }
-                out.extend(self.wrapped("     ", &text, Tone::Plain));
-                let changes = view::changes(&remedy.changes);
-                if !changes.is_empty() {
-                    out.extend(self.wrapped("     ", &format!("Change: {changes}."), Tone::Plain));
-                }
-                if let Some(command) = &remedy.command {
-                    out.extend(self.command(command));
-                }
+            if at >= full {
+                continue;
+            }
+            let mut text = escape::line(&remedy.rationale);
+            if !remedy.tradeoff.trim().is_empty() {
+                let _ = write!(text, " Price: {}", words::lower_first(&escape::line(&remedy.tradeoff)));
+            }
+            let changes = view::changes(&remedy.changes);
+            if !changes.is_empty() {
+                let _ = write!(text, " Change: {changes}.");
+            }
+            out.extend(self.wrapped("     ", &text, Tone::Plain));
+            if let Some(command) = &remedy.command {
+                out.extend(self.command(command));
             }
         }
-        if remedies.len() > REMEDIES + 2 {
-            let more = remedies.len() - REMEDIES - 2;
-            out.extend(self.wrapped("  ", &format!("{more} more in --format markdown"), Tone::Dim));
+        if remedies.len() > REMEDIES {
+            out.extend(self.wrapped("  ", &format!("{} more: --format markdown", remedies.len() - REMEDIES), Tone::Dim));
         }
         out
     }
@@ -529,9 +589,16 @@ impl Page {
                 }
                 let text = if self.unicode { std::borrow::Cow::Borrowed(text.as_str()) } else { escape::ascii(text) };
                 let text = if last == Some(at) { text.trim_end() } else { &text };
-                let text = quote::prefix(text, left);
+                // Stand-ins may be wider than what they stand for.
+                let text = if text.width() <= left {
+                    text.to_owned()
+                } else if self.unicode || left < 4 {
+                    quote::prefix(text, left).to_owned()
+                } else {
+                    format!("{}...", quote::prefix(text, left - 3).trim_end_matches('.'))
+                };
                 left -= text.width().min(left);
-                self.paint(text, *tone, out)?;
+                self.paint(&text, *tone, out)?;
             }
             writeln!(out)?;
         }
@@ -548,7 +615,6 @@ impl Page {
             Tone::Dim => write!(out, "{}", text.dimmed()),
             Tone::Bad => write!(out, "{}", text.red().bold()),
             Tone::Good => write!(out, "{}", text.green().bold()),
-            Tone::Mark => write!(out, "{}", text.yellow()),
             Tone::Bar(place) => match place % 5 {
                 0 => write!(out, "{}", text.blue()),
                 1 => write!(out, "{}", text.yellow()),
@@ -560,11 +626,54 @@ impl Page {
     }
 }
 
+/// A text shortened until it fits into so many rows.
+fn fit(text: &str, room: usize, rows: usize) -> String {
+    if text.width() <= room {
+        return text.to_owned();
+    }
+    let text = &quote::without_advice(text);
+    let mut columns = room * rows;
+    loop {
+        let short = quote::shorten(text, columns);
+        if wrap(&short, room, room).len() <= rows || columns <= room {
+            return short;
+        }
+        columns = columns.saturating_sub(4).max(room);
+    }
+}
+
+/// The devices that hold something, the one that matters first.
+fn order(devices: &[Ledger], first: Option<u64>) -> Vec<&Ledger> {
+    let mut order: Vec<&Ledger> = devices.iter().filter(|d| d.components.iter().any(|c| c.bytes > 0)).collect();
+    order.sort_by_key(|d| (Some(d.index) != first, d.index));
+    order
+}
+
+/// Whether two devices hold the same, but for a hundredth.
+fn alike(a: &Ledger, b: &Ledger) -> bool {
+    a.total_bytes == b.total_bytes
+        && a.components.len() == b.components.len()
+        && a.components.iter().zip(&b.components).all(|(a, b)| a.name == b.name && a.bytes.abs_diff(b.bytes) <= a.bytes / 100)
+}
+
+/// Figures without those that the first bar shows already.
+fn not_in_bar(figures: Vec<(String, String)>, ledgers: &[&Ledger]) -> Vec<(String, String)> {
+    let Some(first) = ledgers.first() else { return figures };
+    let bar = view::bar(first);
+    figures
+        .into_iter()
+        .filter(|(name, value)| {
+            let total = name == "device total" && *value == bar.total;
+            !total && !bar.parts.iter().any(|part| part.name == *name && part.size == *value)
+        })
+        .collect()
+}
+
 /// What happened and how long it took.
 fn what(event: &Event) -> String {
     let kind = words::spaced(&escape::line(&event.kind));
     match event.duration_ms {
-        Some(ms) => format!("{kind} ({})", words::duration(ms)),
+        Some(ms) => format!("{kind} ({})", words::brief(ms)),
         None => kind,
     }
 }
@@ -600,46 +709,6 @@ fn overlap(text: &str, row: &Range<usize>, marked: &Range<usize>) -> Option<(usi
     let before = text.get(row.start..start)?.width();
     let under = text.get(start..end)?.trim_end().width();
     (under > 0).then_some((before, under))
-}
-
-/// Rows of a text as byte ranges: broken at blanks, inside a word only where it is longer than a row.
-fn wrap(text: &str, first: usize, width: usize) -> Vec<Range<usize>> {
-    let width = width.max(4);
-    let mut rows = Vec::new();
-    let mut start = 0;
-    let mut used = 0;
-    let mut blank: Option<usize> = None;
-    let mut room = first.max(4);
-    for (at, c) in text.char_indices() {
-        let columns = c.width().unwrap_or(0);
-        if c == ' ' {
-            blank = Some(at);
-        }
-        if used + columns > room {
-            if c == ' ' {
-                rows.push(start..at);
-                start = at + 1;
-                used = 0;
-                blank = None;
-                room = width;
-                continue;
-            }
-            let (end, next) = match blank {
-                Some(blank) if blank > start => (blank, blank + 1),
-                _ => (at, at),
-            };
-            rows.push(start..end);
-            start = next;
-            blank = None;
-            room = width;
-            used = text.get(start..at).map_or(0, UnicodeWidthStr::width);
-        }
-        used += columns;
-    }
-    if start < text.len() || rows.is_empty() {
-        rows.push(start..text.len());
-    }
-    rows
 }
 
 /// A command in rows that a shell joins again, or nothing when a word of it does not fit.
@@ -714,15 +783,4 @@ fn pad(text: &str, width: usize) -> String {
 /// Text filled up with blanks on its left.
 fn left(text: &str, width: usize) -> String {
     format!("{}{text}", " ".repeat(width.saturating_sub(text.width())))
-}
-
-/// A sentence that goes on after a colon.
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    match (chars.next(), chars.clone().next()) {
-        (Some(first), Some(second)) if first.is_uppercase() && (second.is_lowercase() || second == ' ') => {
-            first.to_lowercase().chain(chars).collect()
-        }
-        _ => text.to_owned(),
-    }
 }

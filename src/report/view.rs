@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::escape::{self, Segment, prose};
 use super::{Failure, Outcome, advice, quote, words};
-use crate::post_mortem::{Basis, Change, Completeness, Component, Contributing, Event, Figures, Incident, Ledger, PostMortem, Remedy, Role};
+use crate::post_mortem::{Basis, Change, Completeness, Component, Contributing, Event, Figures, Impact, Incident, Ledger, PostMortem, Remedy, Role};
 
 /// Lines of one piece of evidence that a document quotes at most.
 const QUOTED_LINES: usize = 40;
@@ -15,13 +15,14 @@ const QUOTED_LINES: usize = 40;
 const QUOTED_COLUMNS: usize = 2_000;
 
 /// How sure, what it did, when and where: two short sentences.
-pub fn verdict(incident: &Incident) -> String {
-    let mut out = format!("{} ({}); ", words::heading(words::confidence(incident.confidence)), words::percent(incident.confidence));
-    out.push_str(words::impact(incident.impact));
+pub fn verdict(report: &PostMortem, incident: &Incident) -> String {
+    let mut out = format!("{} ({}). ", words::heading(words::confidence(incident.confidence)), words::percent(incident.confidence));
+    out.push_str(&words::heading(words::impact(incident.impact)));
     if let Some(phase) = incident.phase {
-        let _ = write!(out, ", {}", words::phase(phase));
+        out.push_str(if incident.impact == Impact::ProcessDied { " " } else { ", " });
+        out.push_str(words::phase(phase));
     }
-    if let Some(rank) = incident.rank {
+    if let Some(rank) = first_rank(report, incident) {
         let _ = write!(out, ", first on rank {rank}");
     }
     out.push('.');
@@ -32,6 +33,12 @@ pub fn verdict(incident: &Incident) -> String {
         out.push_str(" A later run in the log came up well.");
     }
     out
+}
+
+/// The rank that failed first, where there are several.
+fn first_rank(report: &PostMortem, incident: &Incident) -> Option<u32> {
+    let several = report.deployment.devices.len() > 1 || report.deployment.tensor_parallel.is_some_and(|n| n > 1);
+    incident.rank.filter(|rank| several || *rank > 0)
 }
 
 /// Engine, model and devices on one line.
@@ -53,7 +60,8 @@ pub fn running(report: &PostMortem) -> Option<String> {
     if let Some(devices) = devices(report) {
         parts.push(devices);
     }
-    (!parts.is_empty()).then(|| escape::line(&parts.join(", ")))
+    let parts: Vec<String> = parts.iter().map(|part| quote::middle(&escape::line(part), 100)).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// The devices in words: how many, which, how large.
@@ -96,7 +104,7 @@ pub fn figures(figures: &Figures) -> Vec<(String, String)> {
     add("device total", size(figures.total_bytes));
     add("allocated", size(figures.allocated_bytes));
     add("reserved", size(figures.reserved_bytes));
-    add("reserved, not in use", size(figures.reserved_unallocated_bytes));
+    add("reserved, unused", size(figures.reserved_unallocated_bytes));
     add("private pools", size(figures.private_pools_bytes));
     add("this process", size(figures.process_bytes));
     add("other processes", size(figures.other_processes_bytes));
@@ -118,6 +126,11 @@ pub fn figures(figures: &Figures) -> Vec<(String, String)> {
     out
 }
 
+/// The name of an input: standard input has none.
+pub fn name(source: &str) -> String {
+    if source == "-" { "standard input".to_owned() } else { escape::line(source) }
+}
+
 /// Changes of flags in words.
 pub fn changes(changes: &[Change]) -> String {
     let parts: Vec<String> = changes
@@ -134,7 +147,7 @@ pub fn changes(changes: &[Change]) -> String {
 
 /// How many secrets were masked.
 pub fn masked(count: u64) -> String {
-    format!("Secrets were masked in {} place{}.", words::thousands(count), words::plural(count))
+    format!("Secrets masked in {} place{}.", words::thousands(count), words::plural(count))
 }
 
 /// What a log without a failure is said to be.
@@ -205,10 +218,7 @@ pub struct Bar {
     /// Bytes of the whole bar.
     #[serde(skip)]
     pub scale: u64,
-    /// Bytes by which the parts exceed the device.
-    #[serde(skip)]
-    pub over: Option<u64>,
-    /// The same as a sentence.
+    /// By how much the parts exceed the device, if they do.
     pub note: Option<String>,
 }
 
@@ -264,14 +274,7 @@ pub fn bar(ledger: &Ledger) -> Bar {
     }
     let over = ledger.total_bytes.and_then(|total| sum.checked_sub(total)).filter(|over| *over > scale / 200);
     let note = over.map(|over| format!("The parts add up to {} more than the device has.", words::size(over)));
-    Bar {
-        name: format!("GPU {}", ledger.index),
-        total: ledger.total_bytes.map(words::size).unwrap_or_default(),
-        parts,
-        scale,
-        over,
-        note,
-    }
+    Bar { name: format!("GPU {}", ledger.index), total: ledger.total_bytes.map(words::size).unwrap_or_default(), parts, scale, note }
 }
 
 /// A component as a part of a bar.
@@ -339,6 +342,8 @@ pub struct Section {
     pub cause: &'static str,
     /// The headline.
     pub headline: Vec<Segment>,
+    /// How sure, what it did, and to what.
+    pub verdict: Vec<Segment>,
     /// Names and values.
     pub summary: Vec<(String, Vec<Segment>)>,
     /// What was running.
@@ -352,7 +357,7 @@ pub struct Section {
     /// The figures.
     pub figures: Vec<(String, String)>,
     /// What failed.
-    pub proof: Vec<String>,
+    pub proof: Vec<Proof>,
     /// Why.
     pub explanation: Vec<Segment>,
     /// What would settle it.
@@ -390,6 +395,17 @@ pub struct Moment {
     pub failed: bool,
 }
 
+/// A quoted line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Proof {
+    /// Mark, line number and wall.
+    pub gutter: String,
+    /// The line; empty where lines were left out.
+    pub text: String,
+    /// Whether it is the failure itself.
+    pub cause: bool,
+}
+
 /// A remedy.
 #[derive(Debug, Serialize)]
 pub struct Advice {
@@ -417,7 +433,7 @@ pub struct Other {
     /// Why.
     pub explanation: Vec<Segment>,
     /// Its evidence.
-    pub proof: Vec<String>,
+    pub proof: Vec<Proof>,
     /// What to do, the titles.
     pub remedies: Vec<Vec<Segment>>,
 }
@@ -428,8 +444,8 @@ pub fn document(outcomes: &[Outcome]) -> Document {
     let several = outcomes.len() != 1;
     let title = match sections.first() {
         Some(only) if !several => match only.state {
-            "failed" | "unknown" => prose(&format!("Post-mortem: {}", plain(&only.headline))),
-            "healthy" => prose(&format!("Log check: {}", plain(&only.headline))),
+            "failed" | "unknown" => titled("Post-mortem: ", &only.headline),
+            "healthy" => titled("Log check: ", &only.headline),
             _ => prose("Log that could not be read"),
         },
         _ => prose(&format!("Post-mortems of {} logs", outcomes.len())),
@@ -445,9 +461,11 @@ pub fn document(outcomes: &[Outcome]) -> Document {
     Document { title, overview, tally: if several { tally(outcomes) } else { String::new() }, sections, tool }
 }
 
-/// Segments as written, code in backticks again.
-fn plain(segments: &[Segment]) -> String {
-    segments.iter().map(|s| if s.code && !s.text.contains('`') { format!("`{}`", s.text) } else { s.text.clone() }).collect()
+/// A headline with what kind of document it heads.
+fn titled(kind: &str, headline: &[Segment]) -> Vec<Segment> {
+    let mut out = vec![Segment { code: false, text: kind.to_owned() }];
+    out.extend_from_slice(headline);
+    out
 }
 
 /// One row of the overview.
@@ -457,7 +475,7 @@ fn overview(number: usize, outcome: &Outcome) -> Overview {
             let primary = report.incidents.first();
             Overview {
                 number,
-                name: escape::line(&report.source.name),
+                name: name(&report.source.name),
                 cause: report.cause.to_owned(),
                 confidence: primary.map(|i| words::percent(i.confidence)).unwrap_or_default(),
                 headline: prose(primary.map_or(calm_headline(report), |i| &i.headline)),
@@ -483,13 +501,7 @@ fn section(number: usize, outcome: &Outcome) -> Section {
 
 /// The section of an input that could not be read.
 fn failure_section(number: usize, failure: &Failure) -> Section {
-    Section {
-        number,
-        name: escape::line(&failure.source.name),
-        error: Some(escape::line(&failure.error)),
-        state: "unread",
-        ..Section::default()
-    }
+    Section { number, name: escape::line(&failure.source.name), error: Some(escape::line(&failure.error)), state: "unread", ..Section::default() }
 }
 
 /// The section of a report.
@@ -504,7 +516,7 @@ fn report_section(number: usize, report: &PostMortem) -> Section {
     let advice = advice::for_cause(cause, primary.map_or("", |i| i.family), report.deployment.engine.as_deref());
     Section {
         number,
-        name: escape::line(&report.source.name),
+        name: name(&report.source.name),
         error: None,
         state,
         cause,
@@ -513,6 +525,13 @@ fn report_section(number: usize, report: &PostMortem) -> Section {
             None if cause == "unknown" => prose("the log does not say what failed"),
             None => prose(calm_headline(report)),
         },
+        verdict: prose(
+            &[primary.map(|i| verdict(report, i)), running(report).map(|text| format!("{text}."))]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(" "),
+        ),
         summary: summary(report),
         context: context(report),
         arguments: report.deployment.arguments.iter().map(|(name, value)| (escape::line(name), argument(value))).collect(),
@@ -529,7 +548,7 @@ fn report_section(number: usize, report: &PostMortem) -> Section {
         remedies: primary.map(|i| i.remedies.iter().map(remedy).collect()).unwrap_or_default(),
         prevention: advice.prevention.iter().map(|text| prose(text)).collect(),
         checklist: advice.checklist.iter().map(|text| prose(text)).collect(),
-        others: report.incidents.iter().skip(1).map(other).collect(),
+        others: report.incidents.iter().skip(1).map(|i| other(report, i)).collect(),
         about: about(report),
     }
 }
@@ -547,13 +566,10 @@ fn summary(report: &PostMortem) -> Vec<(String, Vec<Segment>)> {
     add("Cause", Some(vec![Segment { code: true, text: cause.to_owned() }]));
     if let Some(incident) = primary {
         add("Family", (incident.cause != "unknown").then(|| prose(&words::heading(incident.family))));
-        add(
-            "Confidence",
-            Some(prose(&format!("{}, {}", words::percent(incident.confidence), words::confidence(incident.confidence)))),
-        );
+        add("Confidence", Some(prose(&format!("{}, {}", words::percent(incident.confidence), words::confidence(incident.confidence)))));
         add("Impact", Some(prose(words::impact(incident.impact))));
         add("Phase", incident.phase.map(|p| prose(words::phase(p))));
-        add("Rank", incident.rank.map(|rank| prose(&format!("{rank} failed first"))));
+        add("Rank", first_rank(report, incident).map(|rank| prose(&format!("{rank} failed first"))));
         add(
             "Occurrences",
             (incident.occurrences > 1).then(|| prose(&format!("{}; the figures are the last one's", words::thousands(incident.occurrences)))),
@@ -571,9 +587,9 @@ fn summary(report: &PostMortem) -> Vec<(String, Vec<Segment>)> {
     let first = report.timeline.iter().find_map(|e| e.time.as_deref());
     let last = report.timeline.iter().rev().find_map(|e| e.time.as_deref());
     if let (Some(first), Some(last)) = (first, last) {
-        add("When", Some(prose(&if first == last { first.to_owned() } else { format!("{first} to {last}") })));
+        add("When", Some(prose(&if first == last { stamp(first) } else { format!("{} to {}", stamp(first), stamp(last)) })));
     }
-    add("Log", Some(vec![Segment { code: true, text: escape::line(&report.source.name) }]));
+    add("Log", Some(vec![Segment { code: true, text: name(&report.source.name) }]));
     out
 }
 
@@ -598,7 +614,11 @@ fn context(report: &PostMortem) -> Vec<(String, Vec<Segment>)> {
     add("Tensor parallel", deployment.tensor_parallel.map(|n| prose(&n.to_string())));
     add("Context length", deployment.max_model_len.map(|n| prose(&format!("{} tokens", words::thousands(n)))));
     add("Memory fraction", deployment.gpu_memory_utilization.filter(|f| f.is_finite()).map(|f| prose(&format!("{f:.2}"))));
-    for device in &deployment.devices {
+    let alike = deployment.devices.windows(2).all(|d| matches!(d, [a, b] if a.name == b.name && a.total_bytes == b.total_bytes));
+    if deployment.devices.len() > 1 && alike {
+        add("GPUs", devices(report).as_deref().map(prose));
+    }
+    for device in deployment.devices.iter().filter(|_| deployment.devices.len() == 1 || !alike) {
         let name = device.name.as_deref().map_or_else(|| "name not in the log".to_owned(), escape::line);
         let total = device.total_bytes.map_or_else(|| "size not in the log".to_owned(), words::size);
         add(&format!("GPU {}", device.index), Some(prose(&format!("{name}, {total}"))));
@@ -618,7 +638,7 @@ fn argument(value: &Value) -> String {
 fn moment(event: &Event) -> Moment {
     Moment {
         line: event.line,
-        when: escape::line(event.time.as_deref().or(event.clock.as_deref()).unwrap_or_default()),
+        when: event.time.as_deref().or(event.clock.as_deref()).map(stamp).unwrap_or_default(),
         offset: event.offset_ms.map(words::offset).unwrap_or_default(),
         what: words::spaced(&escape::line(&event.kind)),
         took: event.duration_ms.map(words::duration).unwrap_or_default(),
@@ -627,19 +647,38 @@ fn moment(event: &Event) -> Moment {
     }
 }
 
+/// A stamp to the second, a blank between date and time.
+fn stamp(stamp: &str) -> String {
+    let text = escape::line(stamp);
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let digit = chars.peek().is_some_and(char::is_ascii_digit);
+        let after_digit = out.ends_with(|c: char| c.is_ascii_digit());
+        match c {
+            'T' if digit && after_digit => out.push(' '),
+            '.' | ',' if digit && after_digit && out.contains(':') => while chars.next_if(char::is_ascii_digit).is_some() {},
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// All the evidence with its line numbers, causes marked.
-fn proof(incident: &Incident) -> Vec<String> {
+fn proof(incident: &Incident) -> Vec<Proof> {
     let all = quote::select(&incident.evidence, usize::MAX, usize::MAX, usize::MAX);
     let quoted = quote::lines(&all, QUOTED_LINES);
     let digits = quoted.iter().filter_map(|q| q.number).max().map_or(1, |n| n.to_string().len());
     let mut out = Vec::new();
     for line in quoted {
         if line.gap {
-            out.push(format!("  {:>digits$} ⋮", ""));
+            out.push(Proof { gutter: format!("  {:>digits$} ⋮", ""), text: String::new(), cause: false });
         }
-        let mark = if line.role == Role::Cause { '>' } else { ' ' };
+        let cause = line.role == Role::Cause;
+        let mark = if cause { '>' } else { ' ' };
         let number = line.number.map(|n| n.to_string()).unwrap_or_default();
-        out.push(format!("{mark} {number:>digits$} │ {}", quote::middle(&line.text, QUOTED_COLUMNS)));
+        let gutter = format!("{mark} {number:>digits$} │ ");
+        out.push(Proof { gutter, text: quote::middle(&line.text, QUOTED_COLUMNS), cause });
     }
     out
 }
@@ -661,7 +700,7 @@ fn remedy(remedy: &Remedy) -> Advice {
     Advice {
         title: prose(&remedy.title),
         rationale: prose(&remedy.rationale),
-        price: prose(&remedy.tradeoff),
+        price: prose(&words::lower_first(&escape::line(&remedy.tradeoff))),
         changes: prose(&changes(&remedy.changes)),
         // A command that holds what cannot be seen is not one to run.
         command: remedy.command.as_ref().filter(|c| escape::visible(c) == c.as_str()).cloned(),
@@ -669,10 +708,10 @@ fn remedy(remedy: &Remedy) -> Advice {
 }
 
 /// Another incident.
-fn other(incident: &Incident) -> Other {
+fn other(report: &PostMortem, incident: &Incident) -> Other {
     Other {
         cause: incident.cause,
-        verdict: prose(&verdict(incident)),
+        verdict: prose(&verdict(report, incident)),
         headline: prose(&incident.headline),
         explanation: prose(&incident.explanation),
         proof: proof(incident),
@@ -685,21 +724,12 @@ fn about(report: &PostMortem) -> Vec<Vec<Segment>> {
     let source = &report.source;
     let mut out = vec![
         prose(words::completeness(report.completeness)),
-        prose(&format!(
-            "Read: {} line{}, {}.",
-            words::thousands(source.lines),
-            words::plural(source.lines),
-            words::log_size(source.bytes)
-        )),
+        prose(&format!("Read: {} line{}, {}.", words::thousands(source.lines), words::plural(source.lines), words::log_size(source.bytes))),
     ];
     for problem in &source.problems {
         out.push(prose(&format!("Reading: {problem}")));
     }
-    out.push(prose(&if report.secrets_masked > 0 {
-        masked(report.secrets_masked)
-    } else {
-        "No secrets were masked.".to_owned()
-    }));
+    out.push(prose(&if report.secrets_masked > 0 { masked(report.secrets_masked) } else { "No secrets were masked.".to_owned() }));
     out.push(prose("Sizes are binary: 1 GiB is 1,024 MiB, or 1,073,741,824 bytes. Lines are counted from 1 in the log as read."));
     out
 }

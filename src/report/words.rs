@@ -10,7 +10,7 @@ pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -64,7 +64,7 @@ pub fn share(part: u64, whole: Option<u64>) -> Option<String> {
     #[allow(clippy::cast_precision_loss)]
     let percent = part as f64 / whole as f64 * 100.0;
     Some(match percent {
-        p if part > 0 && p < 0.5 => "under 1%".to_owned(),
+        p if part > 0 && p < 0.5 => "<1%".to_owned(),
         p => format!("{p:.0}%"),
     })
 }
@@ -104,10 +104,20 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
+/// A duration in as few columns as can be read: `6m 50s`.
+pub fn brief(ms: u64) -> String {
+    duration(ms).replace(" ms", "ms").replace(" min", "m").replace(" s", "s").replace(" h", "h").replace(" d", "d")
+}
+
 /// An offset from the log's first stamp.
 pub fn offset(ms: i64) -> String {
     let sign = if ms < 0 { "-" } else { "+" };
     format!("{sign}{}", duration(ms.unsigned_abs()))
+}
+
+/// The same in as few columns as can be read.
+pub fn brief_offset(ms: i64) -> String {
+    format!("{}{}", if ms < 0 { "-" } else { "+" }, brief(ms.unsigned_abs()))
 }
 
 /// The time of day out of a stamp as printed; the stamp itself, shortened, when it holds none.
@@ -115,9 +125,8 @@ pub fn time_of_day(clock: &str) -> String {
     let bytes = clock.as_bytes();
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
     let colon = |at: usize| bytes.get(at) == Some(&b':');
-    let found = (0..bytes.len().saturating_sub(7)).find(|&at| {
-        digit(at) && digit(at + 1) && colon(at + 2) && digit(at + 3) && digit(at + 4) && colon(at + 5) && digit(at + 6) && digit(at + 7)
-    });
+    let found = (0..bytes.len().saturating_sub(7))
+        .find(|&at| digit(at) && digit(at + 1) && colon(at + 2) && digit(at + 3) && digit(at + 4) && colon(at + 5) && digit(at + 6) && digit(at + 7));
     match found.and_then(|at| clock.get(at..at + 8)) {
         Some(time) => time.to_owned(),
         None => clock.chars().take(12).collect(),
@@ -138,7 +147,7 @@ pub fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Download => "while fetching files",
         Phase::Load => "while loading",
-        Phase::Profile => "while warming up or sizing the cache",
+        Phase::Profile => "while warming up",
         Phase::GraphCapture => "while capturing graphs",
         Phase::Serve => "while serving",
         Phase::Train => "while training",
@@ -148,7 +157,7 @@ pub fn phase(phase: Phase) -> &'static str {
 /// Whether the log holds the run's start and end.
 pub fn completeness(completeness: Completeness) -> &'static str {
     match completeness {
-        Completeness::Whole => "The log holds the start and the end of the run.",
+        Completeness::Whole => "The log holds the run's start and end.",
         Completeness::StartsLate => "The log starts late: what happened before its first line is not known.",
         Completeness::EndsEarly => "The log ends early: what happened after its last line is not known.",
         Completeness::Both => "The log is a piece: both the start and the end of the run are missing.",
@@ -199,10 +208,10 @@ pub fn component(name: &str) -> (char, String) {
         "kv-cache" => ('K', "KV cache"),
         "activations" => ('A', "activations"),
         "allocated-by-pytorch" => ('P', "allocated by PyTorch"),
-        "reserved-unallocated" => ('R', "reserved, not in use"),
+        "reserved-unallocated" => ('R', "reserved, unused"),
         "private-pools" => ('G', "private pools (graphs)"),
         "other-processes" => ('O', "other processes"),
-        "outside-the-allocator" => ('C', "outside the allocator"),
+        "outside-the-allocator" => ('C', "outside PyTorch"),
         "free" => ('F', "free"),
         other => ('X', other),
     };
@@ -225,4 +234,15 @@ pub fn heading(id: &str) -> String {
 /// Whether an event of the time line is a failure.
 pub fn is_failure(kind: &str) -> bool {
     ["fail", "died", "killed", "error", "crash", "oom", "refused"].iter().any(|word| kind.contains(word))
+}
+
+/// A sentence that goes on after a colon.
+pub fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if first.is_uppercase() && (second.is_lowercase() || second == ' ') => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_owned(),
+    }
 }
