@@ -7,7 +7,8 @@
 use std::cmp::Reverse;
 
 use crate::case::{Case, Run, Situation};
-use crate::causes::{CAUSES, Cause, Claim, by_id};
+use crate::causes::{CAUSES, Cause, Claim, by_id, exit_signal};
+use crate::envelope::Level;
 use crate::facts::{Ends, Fact, FactKind, Stage, Strength};
 use crate::post_mortem::{Contributing, Impact};
 
@@ -41,7 +42,10 @@ pub struct Verdict {
 
 struct Episode {
     facts: Vec<usize>,
+    /// The process went on afterwards.
     survived: bool,
+    /// A request was served right after it.
+    served_after: bool,
 }
 
 /// The verdicts on a case, the gravest first.
@@ -117,14 +121,15 @@ fn episodes(case: &Case, run: &Run) -> Vec<Episode> {
             _ => !fatal && same_process,
         };
         if closes && fails {
-            episodes.push(Episode { facts: std::mem::take(&mut current), survived: true });
+            let served_after = fact.kind == FactKind::RequestServed;
+            episodes.push(Episode { facts: std::mem::take(&mut current), survived: true, served_after });
         } else if closes && !fails {
             // Hints and symptoms alone are forgotten when the process goes on; hints still count as context.
             current.retain(|&i| case.facts[i].kind == FactKind::Hint);
         }
     }
     if !current.is_empty() {
-        episodes.push(Episode { facts: current, survived: false });
+        episodes.push(Episode { facts: current, survived: false, served_after: false });
     }
     episodes
 }
@@ -149,28 +154,24 @@ fn standing(fact: &Fact) -> u8 {
 fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Option<&str>, model: Option<&str>) -> Option<Verdict> {
     let facts = &case.facts;
     let mut candidates: Vec<usize> = episode.facts.iter().copied().filter(|&i| facts[i].kind.is_failure()).collect();
-    let was_up = run.ready.is_some_and(|ready| episode.facts.first().is_some_and(|&first| ready < first));
+    let was_up = episode.served_after || run.ready.is_some_and(|ready| episode.facts.first().is_some_and(|&first| ready < first));
     let fatal = episode.facts.iter().any(|&i| facts[i].ends == Some(Ends::Process) || facts[i].kind == FactKind::ProcessExit && !is_clean_exit(&facts[i]));
     let died = !episode.survived && (fatal || !was_up);
 
     // What stands after an order to stop is the stop.
     let told_to_stop = run.facts.iter().copied().find(|&i| matches!(facts[i].kind, FactKind::StopSignal | FactKind::OrderlyStop));
-    let stops_first = told_to_stop.is_some_and(|stop| candidates.iter().all(|&i| stop <= i));
+    let first_trouble = episode.facts.iter().copied().find(|&i| is_trouble(&facts[i]) && !matches!(facts[i].kind, FactKind::Hint | FactKind::StopSignal));
+    let stops_first = told_to_stop.is_some_and(|stop| first_trouble.is_none_or(|trouble| stop <= trouble));
     let at_work = told_to_stop.is_some_and(|stop| matches!(case.stages[stop], Some(Stage::Train | Stage::Download)));
     if stops_first && run.ready.is_some() && !at_work {
         return None;
     }
-    let of_kinds = |kinds: &[FactKind]| -> Vec<usize> { episode.facts.iter().copied().filter(|&i| kinds.contains(&facts[i].kind) && !is_clean_exit(&facts[i])).collect() };
-    if candidates.is_empty() && died && fatal {
-        // Nothing but symptoms: a message that was logged below the level of an error may be the reason.
-        candidates = of_kinds(&[FactKind::Hint]);
-        candidates.retain(|&i| facts[i].strength == Strength::Demoted);
-        if candidates.is_empty() {
-            candidates = of_kinds(&[FactKind::Symptom, FactKind::ProcessExit, FactKind::StopSignal]);
-        }
+    let explained = candidates.iter().any(|&i| facts[i].strength >= Strength::Weak);
+    if !explained && died && !stops_first {
+        candidates = unexplained(case, run, episode, candidates, fatal);
     }
     if candidates.is_empty() && died {
-        candidates = of_kinds(&[FactKind::StopSignal]);
+        candidates = episode.facts.iter().copied().filter(|&i| facts[i].kind == FactKind::StopSignal).collect();
     }
     if candidates.is_empty() {
         return None;
@@ -264,6 +265,31 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
         occurrences,
         contributing,
     })
+}
+
+/// What may explain a death of which no failure is known: figures that leave no room, a signal, a message that was logged
+/// below the level of an error, at last the symptoms themselves.
+fn unexplained(case: &Case, run: &Run, episode: &Episode, known_by_form: Vec<usize>, fatal: bool) -> Vec<usize> {
+    let facts = &case.facts;
+    let end = episode.facts.last().copied().unwrap_or(0);
+    let no_room = run.facts.iter().copied().rfind(|&i| i <= end && facts[i].figures.kv_available_bytes.is_some_and(|bytes| bytes <= 0));
+    if let Some(no_room) = no_room {
+        return vec![no_room];
+    }
+    let of = |wanted: &dyn Fn(&Fact) -> bool| -> Vec<usize> { episode.facts.iter().copied().filter(|&i| wanted(&facts[i])).collect() };
+    let signals = of(&|f| exit_signal(f).is_some());
+    if !signals.is_empty() {
+        return signals;
+    }
+    let demoted = of(&|f| f.kind == FactKind::Hint && f.strength == Strength::Demoted);
+    if fatal && !demoted.is_empty() {
+        return demoted;
+    }
+    if !known_by_form.is_empty() {
+        return known_by_form;
+    }
+    let grave = |f: &Fact| fatal || f.is_exception || f.place.level.is_some_and(|level| level >= Level::Error);
+    of(&|f| matches!(f.kind, FactKind::Symptom | FactKind::ProcessExit) && !is_clean_exit(f) && grave(f))
 }
 
 fn round(weight: f64) -> f64 {

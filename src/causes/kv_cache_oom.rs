@@ -30,6 +30,9 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
     if s.is(FactKind::KvCacheTooSmall) {
         return Claim::new(stated(s), "the engine says that the key-value cache does not fit");
     }
+    if !s.is(FactKind::OutOfMemory) && !s.fact.kind.is_failure() && s.fact.figures.kv_available_bytes.is_some_and(|bytes| bytes <= 0) {
+        return Claim::new(0.9, "less than nothing was left for the key-value cache");
+    }
     memory_at(s, &[Stage::KvCache], "memory ran out while the key-value cache was allocated")
 }
 

@@ -208,6 +208,7 @@ impl Open {
                 }
                 Mode::Traceback(Tracing::begin(form))
             }
+            None if traceback::is_frame(body) => Mode::Traceback(Tracing::inside(body)),
             None => match traceback::exception_line(body) {
                 Some(exception) if own.is_none_or(|h| h.level.is_none_or(|l| l >= Level::Warn)) => {
                     record.exceptions.push(Exception::bare(line.number, exception));
@@ -249,6 +250,9 @@ impl Open {
                     }
                     return false;
                 }
+                if traceback::is_frame(body) {
+                    return false;
+                }
                 let indented = body.starts_with([' ', '\t']);
                 let goes_on = joined_by_wrapper
                     || self.depth > 0
@@ -280,7 +284,7 @@ impl Open {
             || line.continues_record
             || self.record.last_line + 3 >= line.number
                 && self.header.is_some()
-                && (self.record.level.is_some_and(|level| level >= Level::Warn) || announced())
+                && (self.record.level.is_some_and(|level| level >= Level::Error) || announced())
     }
 
     fn finish(mut self) -> Record {

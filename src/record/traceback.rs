@@ -133,6 +133,11 @@ fn class_after_frames(text: &str) -> Option<ExceptionLine<'_>> {
     (starts_well && (rest.is_empty() || rest.starts_with(':'))).then_some(ExceptionLine { class, text: trimmed })
 }
 
+/// True for a frame line; a log that begins within a traceback begins with one.
+pub fn is_frame(text: &str) -> bool {
+    frame_line(text).is_some()
+}
+
 /// A frame line: `File "…", line 12, in f`.
 fn frame_line(text: &str) -> Option<Frame> {
     let rest = text.trim_start_matches([' ', '|', '>', '\t']).strip_prefix("File \"")?;
@@ -179,6 +184,15 @@ impl Tracing {
     pub fn begin(form: Form) -> Self {
         let state = if form == Form::Box { State::Box } else { State::Frames };
         Tracing { state, current: Exception::default(), pending: true, noise: 0, box_path: None, in_locals: false }
+    }
+
+    /// At a frame line whose title is missing.
+    pub fn inside(text: &str) -> Self {
+        let mut tracing = Tracing::begin(Form::Plain);
+        if let Some(frame) = frame_line(text) {
+            tracing.add_frame(frame);
+        }
+        tracing
     }
 
     /// After an exception line that stood without a traceback.
