@@ -154,7 +154,7 @@ impl<'o> Analyzer<'o> {
         let incidents: Vec<Incident> = verdicts.iter().map(|v| incident(case, v, &deployment)).collect();
         let figures = match incidents.first() {
             Some(incident) => incident.figures.clone(),
-            None => run.and_then(|run| run.facts.last().map(|&last| case.figures_at(run, last))).unwrap_or_default(),
+            None => run.and_then(|run| run.facts.last().map(|&last| case.figures_at(run, last, &[]))).unwrap_or_default(),
         };
         let completeness = completeness(case);
         let mut report = PostMortem {
@@ -186,7 +186,7 @@ fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment) -> Incident
         run,
         fact,
         stage: verdict.stage,
-        figures: case.figures_at(run, verdict.decisive),
+        figures: case.figures_at(run, verdict.decisive, &verdict.proof),
         engine: deployment.engine.as_deref(),
         model: deployment.model.as_deref(),
     };
@@ -202,7 +202,9 @@ fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment) -> Incident
             }
         }
     }
-    evidence[1..].sort_by_key(|e| (e.role, e.line));
+    if let Some(rest) = evidence.get_mut(1..) {
+        rest.sort_by_key(|e| (e.role, e.line));
+    }
     let first_line = evidence.iter().filter(|e| e.role == Role::Cause).map(|e| e.line).min().unwrap_or(fact.place.first_line);
     let last_line = evidence.iter().filter(|e| e.role == Role::Cause).map(|e| e.last_line.unwrap_or(e.line)).max().unwrap_or(first_line);
     Incident {
@@ -211,11 +213,11 @@ fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment) -> Incident
         recovered: verdict.recovered,
         family: verdict.cause.family,
         confidence: verdict.confidence,
-        phase: situation.phase(),
+        phase: situation.phase().or(verdict.cause.phase),
         headline: (verdict.cause.headline)(&situation),
         explanation: (verdict.cause.explanation)(&situation),
         occurrences: verdict.occurrences,
-        rank: rank(case, fact),
+        rank: rank(case, fact).or_else(|| rank_of_symptoms(case, verdict)),
         first_line,
         last_line,
         evidence,
@@ -243,6 +245,14 @@ fn rank(case: &Case, fact: &Fact) -> Option<u32> {
     let own = of(fact)?;
     let several = case.facts.iter().any(|other| of(other).is_some_and(|rank| rank != own));
     (several || own > 0).then_some(own)
+}
+
+/// The rank that a launcher names when it says which of several shards failed.
+fn rank_of_symptoms(case: &Case, verdict: &Verdict) -> Option<u32> {
+    let named = |fact: &Fact| fact.rank.map(i64::from).or_else(|| fact.number("rank"));
+    let several = case.facts.iter().filter_map(named).any(|rank| rank > 0);
+    let first = verdict.symptoms.iter().find_map(|&i| named(&case.facts[i]))?;
+    u32::try_from(first).ok().filter(|_| several)
 }
 
 fn completeness(case: &Case) -> Completeness {

@@ -207,6 +207,30 @@ pub struct Figures {
     pub host_total_bytes: Option<u64>,
 }
 
+impl Figures {
+    /// How many of the figures that a message decides with are known.
+    pub fn known(&self) -> usize {
+        [
+            self.tried_bytes.is_some(),
+            self.total_bytes.is_some(),
+            self.free_bytes.is_some(),
+            self.allocated_bytes.is_some(),
+            self.reserved_bytes.is_some(),
+            self.reserved_unallocated_bytes.is_some(),
+            self.process_bytes.is_some(),
+            self.kv_available_bytes.is_some(),
+            self.kv_needed_bytes.is_some(),
+            self.kv_tokens.is_some(),
+            self.max_model_len.is_some(),
+            self.prefill_tokens.is_some(),
+            self.limit_bytes.is_some(),
+        ]
+        .into_iter()
+        .filter(|known| *known)
+        .count()
+    }
+}
+
 /// One piece of evidence.
 #[derive(Debug, Clone, Serialize)]
 pub struct Evidence {

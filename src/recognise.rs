@@ -49,6 +49,11 @@ impl<'t> Recogniser<'t> {
     /// Adds the facts of a record to `out`.
     pub fn record(&mut self, record: &Record, out: &mut Vec<Fact>) {
         if self.is_swallowed(record) {
+            let usage = record.message.lines.first().and_then(|(_, text)| engine_of_usage(text));
+            if let Some(engine) = usage {
+                let context = Context { record, by_form: false, demoted: false, stage: None, engine: Some(engine) };
+                out.push(context.fact(FactKind::Context, "usage", Strength::Exact, Some(engine)));
+            }
             return;
         }
         let first_new = out.len();
@@ -191,8 +196,8 @@ impl Context<'_> {
                 out.push(fact);
             }
         }
-        // One text has one meaning: the hit with the highest priority, the strongest, the longest.
-        failures.sort_by_key(|fact| (std::cmp::Reverse(fact.priority), std::cmp::Reverse(fact.strength)));
+        // One text has one meaning: the hit with the highest priority, then the one that reads the most figures.
+        failures.sort_by_key(|fact| std::cmp::Reverse((fact.priority, fact.figures.known())));
         if let Some(best) = failures.into_iter().next() {
             out.insert(first_new, best);
         }
@@ -233,16 +238,24 @@ impl Context<'_> {
             parse(parser, &flat.text, hit.start, &self.record.message, &mut fact)?;
         }
         if let Some(exception) = exception {
-            fact.kind = refined(fact.kind, &exception.frames);
+            fact.kind = refined(&fact, &exception.frames);
+            if let Some(model) = exception.frames.iter().find_map(|frame| model_in_code(&frame.code)) {
+                fact.attributes.entry("model".into()).or_insert_with(|| model.to_owned());
+            }
         }
         if fact.stage.is_none() {
             let own = exception.and_then(|e| stage_of(&e.frames)).or(self.stage);
-            if let Some((_, _, stage)) = own {
-                fact.stage = Some(stage);
-                fact.stage_is_proven = true;
-            }
+            self.stage_by_frames(&mut fact, own);
         }
         Some(fact)
+    }
+
+    /// Frames of a negative priority only tell the stage where the marks do not.
+    fn stage_by_frames(&self, fact: &mut Fact, told: Option<(i8, usize, Stage)>) {
+        if let Some((priority, _, stage)) = told {
+            fact.stage = Some(stage);
+            fact.stage_is_proven = priority >= 0;
+        }
     }
 
     fn place(&self, fact: &mut Fact, flat: &Flat, start: usize, end: usize, exception: Option<&Exception>) {
@@ -253,7 +266,12 @@ impl Context<'_> {
                     fact.place.first_line = first.0;
                     fact.place.last_line = last.0;
                 }
-                exception.text.joined()
+                match exception.frames.last() {
+                    Some(frame) if !exception.is_complete => {
+                        format!("  File \"{}\", line {}, in {}\n    {}", frame.path, frame.line, frame.function, frame.code)
+                    }
+                    _ => exception.text.joined(),
+                }
             }
             None => {
                 let message = &self.record.message;
@@ -294,10 +312,8 @@ impl Context<'_> {
         let mut fact = self.fact(kind, rule, Strength::Form, None);
         let flat = exception.map_or_else(|| self.record.message.flat(), |e| e.text.flat());
         self.place(&mut fact, &flat, 0, flat.text.len(), exception);
-        if let Some((_, _, stage)) = exception.and_then(|e| stage_of(&e.frames)).or(self.stage) {
-            fact.stage = Some(stage);
-            fact.stage_is_proven = true;
-        }
+        let own = exception.and_then(|e| stage_of(&e.frames)).or(self.stage);
+        self.stage_by_frames(&mut fact, own);
         if let Some(exception) = exception {
             fact.attributes.insert("class".into(), exception.class.clone());
             if let Some(frame) = exception.frames.last() {
@@ -360,15 +376,42 @@ fn parse(parser: Parser, flat: &str, start: usize, message: &Text, fact: &mut Fa
     Some(())
 }
 
-/// What only the frames tell: memory that was to be pinned is the host's, a full device under shared memory is /dev/shm.
-fn refined(kind: FactKind, frames: &[Frame]) -> FactKind {
+/// What only the frames tell: memory that was to be pinned is the host's, a full device under shared memory is
+/// /dev/shm, and memory that is refused to the very first call on a device was taken by others.
+fn refined(fact: &Fact, frames: &[Frame]) -> FactKind {
+    let within = |frames: &[Frame], names: &[&str]| {
+        frames.iter().any(|f| names.iter().any(|name| f.function.contains(name) || f.code.contains(name) || f.path.contains(name)))
+    };
     let innermost = &frames[frames.len().saturating_sub(3)..];
-    let within = |names: &[&str]| innermost.iter().any(|f| names.iter().any(|name| f.function.contains(name) || f.code.contains(name) || f.path.contains(name)));
-    match kind {
-        FactKind::OutOfMemory if within(&["pin_memory", "cudaHostAlloc", "cudaHostRegister"]) => FactKind::HostMemory,
-        FactKind::DiskFull if within(&["multiprocessing/shared_memory", "multiprocessing/synchronize", "posix_shm", "/dev/shm"]) => FactKind::SharedMemory,
+    match fact.kind {
+        FactKind::OutOfMemory if within(innermost, &["pin_memory(", "_pin_memory", "cudaHostAlloc", "cudaHostRegister"]) => FactKind::HostMemory,
+        FactKind::OutOfMemory if within(frames, &["_utils/pin_memory.py"]) => FactKind::HostMemory,
+        FactKind::OutOfMemory if fact.word("pool") == Some("driver") && within(innermost, &["_lazy_init", "_cuda_init"]) => FactKind::DeviceOccupied,
+        FactKind::DiskFull if within(innermost, &["multiprocessing/shared_memory", "multiprocessing/synchronize", "posix_shm", "/dev/shm"]) => {
+            FactKind::SharedMemory
+        }
         kind => kind,
     }
+}
+
+/// The model that a source line of a traceback names as a literal: `from_pretrained("acme/owl-7b", …)`, `LLM(model="…")`.
+fn model_in_code(code: &str) -> Option<&str> {
+    let call = ["from_pretrained(", "LLM(", "pipeline(", "LLM.from_", "Llama(", "SentenceTransformer("].iter().find_map(|call| code.split_once(call))?.1;
+    let literal = |text: &str| -> Option<(usize, usize)> {
+        let open = text.find(['"', '\''])?;
+        let quote = text.as_bytes()[open];
+        let close = text[open + 1..].bytes().position(|b| b == quote)?;
+        Some((open + 1, open + 1 + close))
+    };
+    let named = ["model=", "pretrained_model_name_or_path=", "model_path="].iter().find_map(|name| call.split_once(name)).map(|(_, rest)| rest);
+    let rest = match named {
+        Some(rest) if rest.starts_with(['"', '\'']) => rest,
+        None if call.starts_with(['"', '\'']) => call,
+        _ => return None,
+    };
+    let (start, end) = literal(rest)?;
+    let model = &rest[start..end];
+    (model.contains('/') || code.contains("from_pretrained(")).then_some(model).filter(|model| !model.is_empty() && !model.contains(' '))
 }
 
 /// True when level, exception or wording say that this record is a failure.
@@ -389,8 +432,6 @@ fn is_failure_by_form(record: &Record) -> bool {
             || line.contains(" panicked at ")
             || line.contains(": error: ")
             || line.contains(": error ")
-            || line.contains(": Error: ")
-            || line.contains(" Error: ")
             || line.contains("ERROR:")
             || line.contains("error loading model")
             || line.contains(": failed to ")
@@ -444,6 +485,26 @@ fn engine_of_format(format: Format, logger: Option<&str>) -> Option<&'static str
         Format::TensorRt => Some("tensorrt-llm"),
         _ => None,
     }
+}
+
+/// The engine whose program a help text is of.
+fn engine_of_usage(text: &str) -> Option<&'static str> {
+    const PROGRAMS: &[(&str, &str)] = &[
+        ("text-generation-", "tgi"),
+        ("sglang", "sglang"),
+        ("launch_server", "sglang"),
+        ("vllm", "vllm"),
+        ("api_server.py", "vllm"),
+        ("llama-", "llama.cpp"),
+        ("llama_", "llama.cpp"),
+        ("ollama", "ollama"),
+        ("lmdeploy", "lmdeploy"),
+        ("trtllm-", "tensorrt-llm"),
+        ("deepspeed", "deepspeed"),
+        ("accelerate", "accelerate"),
+    ];
+    let program = text.strip_prefix("usage: ").or_else(|| text.strip_prefix("Usage: "))?;
+    PROGRAMS.iter().find(|(name, _)| program.split_whitespace().take(3).any(|word| word.starts_with(name))).map(|&(_, engine)| engine)
 }
 
 /// Cuts the middle out of a text that is longer than what is searched.

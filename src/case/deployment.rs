@@ -33,15 +33,24 @@ pub fn engine(case: &Case) -> Option<String> {
         let Some(engine) = fact.engine.as_deref() else { continue };
         let weight = match fact.kind {
             FactKind::Arguments | FactKind::RunStart => 40,
-            FactKind::Context if &*fact.rule == "format" => 20,
+            FactKind::Context if matches!(&*fact.rule, "format" | "usage") => 20,
             FactKind::Mark | FactKind::Metrics | FactKind::Device => 10,
-            _ if fact.strength <= Strength::Weak && &*fact.software != "" => 0,
+            // A guess names the engine only where nothing else does.
+            _ if fact.strength <= Strength::Weak && !fact.software.is_empty() => 1,
             _ if fact.is_exception => 6,
             _ => 8,
         };
         if let Some(vote) = votes.iter_mut().find(|(name, _)| *name == engine) {
             vote.1 += weight;
         }
+    }
+    let is_of_vllm = |name: &str| {
+        ["EngineCore", "APIServer", "ApiServer", "Worker_", "VllmWorker", "RayWorkerVllm", "DPCoordinator"].iter().any(|start| name.starts_with(start))
+    };
+    if let Some(vote) = votes.iter_mut().find(|(name, _)| *name == "vllm")
+        && case.origins.iter().any(|origin| origin.process.as_deref().is_some_and(is_of_vllm))
+    {
+        vote.1 += 20;
     }
     let most_of_a_server = votes.iter().take(SERVERS).map(|&(_, votes)| votes).max().unwrap_or(0);
     let server = votes.iter().take(SERVERS).find(|&&(_, votes)| votes >= 6 && votes * 5 >= most_of_a_server);

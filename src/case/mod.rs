@@ -112,7 +112,9 @@ impl Case {
         for index in 0..self.facts.len() {
             let fact = &self.facts[index];
             let container = self.container(fact);
-            let mut run = open.get(&container).copied();
+            // The kernel speaks of the run that is on.
+            let of_kernel = container.as_deref() == Some("kernel") && !self.runs.is_empty();
+            let mut run = if of_kernel { Some(self.runs.len() - 1) } else { open.get(&container).copied() };
             if fact.kind == FactKind::RunStart {
                 let mark = (fact.rule.clone(), fact.place.origin);
                 let again = run.is_some_and(|r| {
@@ -126,7 +128,9 @@ impl Case {
                 self.runs.push(Run { container: container.clone(), ..Run::default() });
                 self.runs.len() - 1
             });
-            open.insert(container, run);
+            if !of_kernel {
+                open.insert(container, run);
+            }
             let fact = &self.facts[index];
             if fact.kind == FactKind::RunStart {
                 starts.entry(run).or_default().push((fact.rule.clone(), fact.place.origin));
@@ -169,10 +173,17 @@ impl Case {
         }
     }
 
-    /// The figures of a fact, completed by the last lines before it of the same process and run.
-    pub fn figures_at(&self, run: &Run, index: usize) -> Figures {
+    /// The figures of a fact, completed by its copies and by the last lines before it of the same process and run.
+    pub fn figures_at(&self, run: &Run, index: usize, copies: &[usize]) -> Figures {
         let mut figures = self.facts[index].figures.clone();
         let own = self.facts[index].place.origin;
+        for &copy in copies {
+            let other = &self.facts[copy].figures;
+            let agrees = |a: Option<u64>, b: Option<u64>| a.is_none() || b.is_none() || a == b;
+            if agrees(figures.device, other.device) && agrees(figures.tried_bytes, other.tried_bytes) && agrees(figures.total_bytes, other.total_bytes) {
+                complete(&mut figures, other);
+            }
+        }
         let same_process = |origin: OriginId| {
             let process = |id: OriginId| self.origins.get(id.0 as usize).and_then(|o| o.process.as_deref());
             match (process(own), process(origin)) {
@@ -240,9 +251,14 @@ impl Situation<'_> {
         self.stage.is_some_and(|stage| stages.contains(&stage))
     }
 
-    /// The phase of the contract.
+    /// The phase of the contract; what a server does once it is up is serving.
     pub fn phase(&self) -> Option<Phase> {
-        self.stage.map(phase)
+        let line = self.fact.place.first_line;
+        let was_up = self.run.ready.is_some_and(|ready| self.case.facts[ready].place.first_line < line);
+        match self.stage? {
+            Stage::Sampler | Stage::Profile | Stage::KvCache if was_up => Some(Phase::Serve),
+            stage => Some(phase(stage)),
+        }
     }
 
     /// True when an earlier fact or hint of the run is of this kind.

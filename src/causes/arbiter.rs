@@ -98,6 +98,11 @@ fn is_health(fact: &Fact) -> bool {
     }
 }
 
+/// True for facts that say that a process is gone.
+fn ends_process(fact: &Fact) -> bool {
+    fact.ends == Some(Ends::Process) || fact.kind == FactKind::Crash || fact.kind == FactKind::ProcessExit && !is_clean_exit(fact)
+}
+
 fn episodes(case: &Case, run: &Run) -> Vec<Episode> {
     let mut episodes = Vec::new();
     let mut current: Vec<usize> = Vec::new();
@@ -110,14 +115,14 @@ fn episodes(case: &Case, run: &Run) -> Vec<Episode> {
         if current.is_empty() || !is_health(fact) {
             continue;
         }
-        let fatal = current.iter().any(|&i| case.facts[i].ends == Some(Ends::Process) || case.facts[i].kind == FactKind::ProcessExit);
+        let fatal = current.iter().any(|&i| ends_process(&case.facts[i]));
         let fails = current.iter().any(|&i| case.facts[i].kind.is_failure());
         let same_process = current
             .iter()
             .all(|&i| case.facts[i].place.origin == fact.place.origin || !case.facts[i].kind.is_failure());
         let closes = match fact.kind {
             FactKind::RequestServed | FactKind::Completed => !fatal,
-            FactKind::Retry => !fatal && same_process,
+            FactKind::Retry => !fatal,
             _ => !fatal && same_process,
         };
         if closes && fails {
@@ -155,7 +160,7 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
     let facts = &case.facts;
     let mut candidates: Vec<usize> = episode.facts.iter().copied().filter(|&i| facts[i].kind.is_failure()).collect();
     let was_up = episode.served_after || run.ready.is_some_and(|ready| episode.facts.first().is_some_and(|&first| ready < first));
-    let fatal = episode.facts.iter().any(|&i| facts[i].ends == Some(Ends::Process) || facts[i].kind == FactKind::ProcessExit && !is_clean_exit(&facts[i]));
+    let fatal = episode.facts.iter().any(|&i| ends_process(&facts[i]));
     let died = !episode.survived && (fatal || !was_up);
 
     // What stands after an order to stop is the stop.
@@ -185,10 +190,10 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
         return None;
     }
     candidates.sort_by_key(|&i| (standing(&facts[i]), facts[i].place.first_line, Reverse(facts[i].priority)));
-    let first = *candidates.first()?;
+    let first = said_by_the_engine(facts, &candidates).or(candidates.first().copied())?;
     // Of the copies of one message the most complete is decisive.
     let same = |i: usize| facts[i].kind == facts[first].kind && standing(&facts[i]) == standing(&facts[first]);
-    let root = candidates.iter().copied().filter(|&i| same(i) && is_copy(&facts[first], &facts[i])).max_by_key(|&i| (richness(&facts[i]), Reverse(i)))?;
+    let root = candidates.iter().copied().filter(|&i| same(i) && is_copy(&facts[first], &facts[i])).max_by_key(|&i| (facts[i].figures.known(), Reverse(i)))?;
 
     let situation = situation(case, run, root, first, engine, model);
     let claimed = claims(&situation);
@@ -217,7 +222,7 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
         let own = situation_of(case, run, i, engine, model);
         let best = claims(&own).into_iter().next().map(|(cause, claim)| (cause, claim.weight));
         match best {
-            Some((other, _)) if other.id == cause.id && fact.strength >= Strength::Weak || is_copy(&facts[root], fact) => proof.push(i),
+            Some((other, _)) if other.id == cause.id && fact.strength >= Strength::Weak || is_copy(&facts[root], fact) || is_refusal_behind(&facts[root], fact) => proof.push(i),
             Some((other, other_weight)) => {
                 symptoms.push(i);
                 let competes = standing(fact) <= 2 && other.id != "unknown" && !fact.kind.may_follow();
@@ -243,14 +248,15 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
             }
         }
     }
-    let impact = if died {
+    let one_request = facts[root].ends == Some(Ends::Request) && !fatal;
+    let impact = if died && !one_request {
         Impact::ProcessDied
     } else if matches!(facts[root].kind, FactKind::CaptureFailed) && episode.survived {
         Impact::Degraded
     } else {
         Impact::RequestsFailed
     };
-    let occurrences = if died { 1 } else { proof.iter().map(|&i| facts[i].repeats).max().unwrap_or(1).max(count_distinct(case, &proof)) };
+    let occurrences = if impact == Impact::ProcessDied { 1 } else { proof.iter().map(|&i| facts[i].repeats).max().unwrap_or(1).max(count_distinct(case, &proof)) };
     Some(Verdict {
         cause,
         confidence: round(weight),
@@ -292,6 +298,24 @@ fn unexplained(case: &Case, run: &Run, episode: &Episode, known_by_form: Vec<usi
     of(&|f| matches!(f.kind, FactKind::Symptom | FactKind::ProcessExit) && !is_clean_exit(f) && grave(f))
 }
 
+/// An allocator says that memory was refused; the engine's own sentence that follows says what it was for.
+fn said_by_the_engine(facts: &[Fact], candidates: &[usize]) -> Option<usize> {
+    let refusal = &facts[*candidates.first()?];
+    if !matches!(refusal.kind, FactKind::OutOfMemory | FactKind::HostMemory) {
+        return None;
+    }
+    let says_what_for = |fact: &Fact| {
+        matches!(
+            fact.kind,
+            FactKind::WeightsTooLarge | FactKind::PrefillTooLarge | FactKind::KvCacheTooSmall | FactKind::SamplerTooLarge | FactKind::CaptureFailed
+        )
+    };
+    candidates.iter().copied().find(|&i| {
+        let fact = &facts[i];
+        says_what_for(fact) && fact.strength == Strength::Exact && fact.place.first_line <= refusal.place.last_line + 120
+    })
+}
+
 fn round(weight: f64) -> f64 {
     (weight * 100.0).round() / 100.0
 }
@@ -315,27 +339,14 @@ fn is_copy(a: &Fact, b: &Fact) -> bool {
         && (a.figures.device == b.figures.device || a.figures.device.is_none() || b.figures.device.is_none())
 }
 
-/// How many figures a fact gives.
-fn richness(fact: &Fact) -> usize {
-    let f = &fact.figures;
-    [
-        f.tried_bytes.is_some(),
-        f.total_bytes.is_some(),
-        f.free_bytes.is_some(),
-        f.allocated_bytes.is_some(),
-        f.reserved_bytes.is_some(),
-        f.reserved_unallocated_bytes.is_some(),
-        f.process_bytes.is_some(),
-        f.kv_available_bytes.is_some(),
-        f.kv_needed_bytes.is_some(),
-        f.kv_tokens.is_some(),
-        f.max_model_len.is_some(),
-        f.prefill_tokens.is_some(),
-        f.limit_bytes.is_some(),
-    ]
-    .into_iter()
-    .filter(|given| *given)
-    .count()
+/// True for the allocator's refusal that the engine's sentence is about: it gives the figures.
+fn is_refusal_behind(sentence: &Fact, fact: &Fact) -> bool {
+    matches!(fact.kind, FactKind::OutOfMemory | FactKind::HostMemory)
+        && matches!(
+            sentence.kind,
+            FactKind::WeightsTooLarge | FactKind::PrefillTooLarge | FactKind::KvCacheTooSmall | FactKind::SamplerTooLarge | FactKind::CaptureFailed
+        )
+        && fact.place.first_line.abs_diff(sentence.place.first_line) <= 120
 }
 
 fn situation<'c>(case: &'c Case, run: &'c Run, root: usize, first: usize, engine: Option<&'c str>, model: Option<&'c str>) -> Situation<'c> {
@@ -351,7 +362,7 @@ fn situation<'c>(case: &'c Case, run: &'c Run, root: usize, first: usize, engine
 fn situation_of<'c>(case: &'c Case, run: &'c Run, index: usize, engine: Option<&'c str>, model: Option<&'c str>) -> Situation<'c> {
     let fact = &case.facts[index];
     let stage = if fact.stage_is_proven { fact.stage } else { case.stages[index].or(fact.stage) };
-    Situation { case, run, fact, stage, figures: case.figures_at(run, index), engine, model }
+    Situation { case, run, fact, stage, figures: case.figures_at(run, index, &[]), engine, model }
 }
 
 /// What the causes make of a failure, the heaviest claim first. A user's own rule names its cause itself.

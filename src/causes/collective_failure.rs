@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "platform",
     title: "Communication between ranks failed",
     kinds: &[FactKind::Collective],
+    phase: Some(Phase::Load),
     doc: "\
 Communication between ranks failed: NCCL, RCCL or Gloo errors, time-outs, the death of a peer that no other cause in the log
 explains.

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "configuration",
     title: "Context length or token budgets contradict",
     kinds: &[FactKind::ContextLimit],
+    phase: Some(Phase::Load),
     doc: "\
 The context length or token budgets that were asked for contradict the model or one another, or a request exceeds the limits
 that were configured.

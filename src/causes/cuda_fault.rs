@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "platform",
     title: "A GPU kernel faulted",
     kinds: &[FactKind::KernelFault],
+    phase: Some(Phase::Serve),
     doc: "\
 A kernel faulted: illegal memory access, device-side assert, launch failure, misaligned address.
 

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "platform",
     title: "No usable GPU",
     kinds: &[FactKind::NoGpu],
+    phase: Some(Phase::Load),
     doc: "\
 No usable GPU or driver: none is visible, none is left to be scheduled on, the driver is too old, the container was started
 without it, library and driver do not match.

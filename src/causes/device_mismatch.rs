@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "placement-and-offload",
     title: "Tensors are on different devices",
     kinds: &[FactKind::DeviceMismatch],
+    phase: Some(Phase::Serve),
     doc: "\
 Tensors that meet in one operation are on different devices, or a device string is not valid.
 

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "host-memory-and-storage",
     title: "A file system is full",
     kinds: &[FactKind::DiskFull],
+    phase: Some(Phase::Download),
     doc: "\
 A file system ran out of space: the download cache, the compile cache, an offload folder, logs.
 

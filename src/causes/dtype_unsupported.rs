@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "configuration",
     title: "The data type is not supported",
     kinds: &[FactKind::Dtype],
+    phase: Some(Phase::Load),
     doc: "\
 The GPU or a kernel cannot run the data type that was asked for, or two data types met.
 

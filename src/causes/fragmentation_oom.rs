@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "device-memory",
     title: "Device memory is fragmented",
     kinds: &[],
+    phase: Some(Phase::Serve),
     doc: "\
 The allocator held enough memory, but not in one piece: what it had reserved without using is larger than what was asked
 for, and at least a fifth of the device. Less than that is contributing.

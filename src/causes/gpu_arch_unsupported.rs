@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "platform",
     title: "No code for this GPU",
     kinds: &[FactKind::GpuArch],
+    phase: Some(Phase::Load),
     doc: "\
 The binary or a kernel has no code for this GPU: no kernel image, PTX of a newer compiler, a compute capability that is too low.
 

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "platform",
     title: "The GPU failed",
     kinds: &[FactKind::Hardware],
+    phase: None,
     doc: "\
 The device itself failed: an Xid of the driver, uncorrectable ECC errors, a GPU that fell off the bus.
 

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "device-memory",
     title: "Other processes hold the GPU's memory",
     kinds: &[FactKind::DeviceOccupied],
+    phase: Some(Phase::Load),
     doc: "\
 Other processes, or an earlier one that has not ended, held the memory: what was free at start-up was below what the engine
 was told to take, or, in the failing message, total minus free minus this process's own exceeds what this process holds.

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "device-memory",
     title: "CUDA graphs or compilation do not fit",
     kinds: &[FactKind::CaptureFailed],
+    phase: Some(Phase::GraphCapture),
     doc: "\
 Memory ran out while CUDA graphs were captured or kernels were compiled or tuned.
 

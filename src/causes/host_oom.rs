@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "host-memory-and-storage",
     title: "Host memory ran out",
     kinds: &[FactKind::HostMemory],
+    phase: Some(Phase::Load),
     doc: "\
 Host RAM ran out: the kernel's or a cgroup's OOM killer, exit code 137, signal 9 while loading, the CPU allocator's refusal,
 pinned memory that could not be had.

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "device-memory",
     title: "Inference ran out of device memory",
     kinds: &[],
+    phase: Some(Phase::Serve),
     doc: "\
 Memory ran out in a forward or generate step at run time, and the log does not show that it was a prefill: growth while
 decoding, a batch too large, image or audio pipelines, plain scripts.

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "numbers",
     title: "An integer left its range",
     kinds: &[FactKind::IntegerRange],
+    phase: Some(Phase::Serve),
     doc: "\
 An integer left its range: token ids, offsets, sizes, 32-bit indexing.
 
@@ -25,6 +26,14 @@ the model, inputs within the context length, a fixed version.",
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
+    let f = &s.fact.figures;
+    if s.is(FactKind::OutOfMemory)
+        && let (Some(tried), Some(total)) = (f.tried_bytes, f.total_bytes)
+        && tried / 100 > total
+    {
+        // No model asks for a hundred times the device: the size was computed from a wrong number.
+        return Claim::new(0.97, "more than a hundred times the device was asked for");
+    }
     direct(s, FactKind::IntegerRange, "an integer left its range")
 }
 

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "platform",
     title: "A defect inside the software",
     kinds: &[FactKind::Internal, FactKind::Crash],
+    phase: None,
     doc: "\
 An assertion, exception or native crash (segmentation fault, illegal instruction) inside the engine, a plug-in or a driver that
 no setting, input or resource in the log explains: a defect to upgrade away from or to report.

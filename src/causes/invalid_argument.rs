@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "configuration",
     title: "A flag or value is refused",
     kinds: &[FactKind::Argument],
+    phase: Some(Phase::Load),
     doc: "\
 A flag or value is unknown, or was refused for a reason that no other cause names.
 

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "device-memory",
     title: "The key-value cache does not fit",
     kinds: &[FactKind::KvCacheTooSmall],
+    phase: Some(Phase::Profile),
     doc: "\
 The weights were in, and what was left could not hold the key-value cache that was asked for: no blocks were left, or
 fewer tokens than one full context needs.

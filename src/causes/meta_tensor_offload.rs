@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "placement-and-offload",
     title: "A tensor without data was used",
     kinds: &[FactKind::MetaTensor],
+    phase: Some(Phase::Load),
     doc: "\
 Code used a parameter that has no data, because it was offloaded to the CPU or disk or was never materialised: `Cannot copy out
 of meta tensor; no data!`, an operation on the meta device, `You can't move a model that has some modules offloaded`.

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "platform",
     title: "A dependency is missing",
     kinds: &[FactKind::Dependency],
+    phase: Some(Phase::Load),
     doc: "\
 A module, shared library or compiler is missing, or two versions do not fit together.
 

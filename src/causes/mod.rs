@@ -4,7 +4,7 @@
 
 use crate::case::Situation;
 use crate::facts::{Fact, FactKind, Stage, Strength};
-use crate::post_mortem::Remedy;
+use crate::post_mortem::{Phase, Remedy};
 
 pub mod arbiter;
 
@@ -34,6 +34,8 @@ pub struct Cause {
     pub title: &'static str,
     /// The facts that state it outright.
     pub kinds: &'static [FactKind],
+    /// The phase that it belongs to where the log shows none.
+    pub phase: Option<Phase>,
     /// What it means, how it is recognised, how it is fixed, in Markdown; `explain` and the docs print it.
     pub doc: &'static str,
     /// What it makes of a failure.

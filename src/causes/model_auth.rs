@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "model-files-and-hub",
     title: "The hub refused access",
     kinds: &[FactKind::HubAuth],
+    phase: Some(Phase::Download),
     doc: "\
 The hub refused: the model is gated, or a token is missing or wrong.
 

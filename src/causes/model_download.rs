@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "model-files-and-hub",
     title: "The model was not found or not fetched",
     kinds: &[FactKind::HubFetch],
+    phase: Some(Phase::Download),
     doc: "\
 The model or a file was not found, or could not be fetched: name, revision, network, time-out, rate limit.
 

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "configuration",
     title: "The architecture is not known",
     kinds: &[FactKind::Architecture],
+    phase: Some(Phase::Load),
     doc: "\
 This version of the engine or library does not know the architecture or model type.
 

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "numbers",
     title: "Values are not finite",
     kinds: &[FactKind::NonFinite],
+    phase: Some(Phase::Serve),
     doc: "\
 Values that are not finite reached sampling or the loss: inf, nan or negative probabilities.
 

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "operation",
     title: "The server was saturated",
     kinds: &[FactKind::Overload],
+    phase: Some(Phase::Serve),
     doc: "\
 The server was up and refused, timed out or starved requests because it was saturated: the queue was full, the cache pinned at
 its limit with preemptions, too many requests at once.

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "configuration",
     title: "Parallel sizes do not fit",
     kinds: &[FactKind::Parallelism],
+    phase: Some(Phase::Load),
     doc: "\
 Tensor, pipeline or data parallel sizes do not divide the model, or exceed the devices there are.
 

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "platform",
     title: "The port is taken",
     kinds: &[FactKind::Port],
+    phase: Some(Phase::Load),
     doc: "\
 The address to listen on is taken, by another server or by an earlier run of this one.
 

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "device-memory",
     title: "The prefill does not fit",
     kinds: &[FactKind::PrefillTooLarge],
+    phase: Some(Phase::Profile),
     doc: "\
 The weights were in, and memory ran out in a forward pass of prefill size: warm-up or profiling over N prefill tokens,
 multimodal profiling, or a long prompt while serving.

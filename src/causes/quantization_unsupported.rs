@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "configuration",
     title: "The quantization does not match",
     kinds: &[FactKind::Quantization],
+    phase: Some(Phase::Load),
     doc: "\
 The quantization that was asked for does not match the checkpoint, the engine, the layer shapes or the GPU.
 

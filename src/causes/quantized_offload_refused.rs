@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "placement-and-offload",
     title: "Quantized modules cannot be offloaded",
     kinds: &[FactKind::OffloadRefused],
+    phase: Some(Phase::Load),
     doc: "\
 A quantizer refused a device map that puts modules on the CPU or the disk: the model, even quantized, did not fit into what the
 map could use on the device.

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "configuration",
     title: "The model's own code is not trusted",
     kinds: &[FactKind::RemoteCode],
+    phase: Some(Phase::Load),
     doc: "\
 The model needs its own code to be run, and that was not allowed.
 

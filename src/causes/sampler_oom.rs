@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "device-memory",
     title: "The logits or the sampler do not fit",
     kinds: &[FactKind::SamplerTooLarge],
+    phase: Some(Phase::Profile),
     doc: "\
 Memory ran out in the logits or sampler step: warming up the sampler with dummy requests, or log-probabilities over the
 vocabulary.

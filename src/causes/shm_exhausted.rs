@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "host-memory-and-storage",
     title: "Shared memory is too small",
     kinds: &[FactKind::SharedMemory],
+    phase: Some(Phase::Load),
     doc: "\
 Shared memory (`/dev/shm`) was too small for the workers or for NCCL. Docker gives a container 64 MiB.
 

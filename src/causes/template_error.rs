@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "prompt-template",
     title: "The chat template failed",
     kinds: &[FactKind::Template],
+    phase: Some(Phase::Serve),
     doc: "\
 A chat template is missing, cannot be parsed, or raised on the messages it was given.
 

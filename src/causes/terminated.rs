@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "operation",
     title: "Told to stop from outside",
     kinds: &[FactKind::StopSignal],
+    phase: None,
     doc: "\
 Something outside told the process to stop (SIGTERM, SIGINT, a failed liveness probe, scale-down, a scheduler) and cut off
 start-up or work in progress, with no failure before it. An orderly stop after serving is healthy.

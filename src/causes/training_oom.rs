@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "device-memory",
     title: "Training ran out of device memory",
     kinds: &[],
+    phase: Some(Phase::Train),
     doc: "\
 Memory ran out in a training step: forward of training, backward, optimizer state, gradient buffers.
 

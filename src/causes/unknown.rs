@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "no-cause",
     title: "The log does not say why",
     kinds: &[],
+    phase: None,
     doc: "\
 Something failed and the log does not say why. The report quotes what shows the failure, and says what would settle it.
 

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "device-memory",
     title: "The weights do not fit",
     kinds: &[FactKind::WeightsTooLarge],
+    phase: Some(Phase::Load),
     doc: "\
 Device memory ran out while the weights were created, loaded, quantized, cast or moved to the device: the model itself
 does not fit in what it was given.

@@ -8,6 +8,7 @@ pub const CAUSE: Cause = Cause {
     family: "model-files-and-hub",
     title: "The model's files are wrong",
     kinds: &[FactKind::WeightsInvalid],
+    phase: Some(Phase::Load),
     doc: "\
 The files are there but wrong: corrupt, truncated, missing shards or tensors, shapes or names that do not match.
 
