@@ -7,7 +7,7 @@ use crate::envelope::{Level, OriginId};
 use crate::extract;
 use crate::facts::{Attributes, Fact, FactKind, Place, Stage, Strength};
 use crate::post_mortem::Figures;
-use crate::record::header::Format;
+use crate::record::header::{Format, trailing_rank};
 use crate::record::traceback::{Exception, Frame};
 use crate::record::{Flat, Record, Text};
 use crate::signatures::{FRAMES, FrameRule, Hit, Parser, Table};
@@ -288,6 +288,7 @@ impl Context<'_> {
                 }
             }
         };
+        fact.rank = fact.rank.or_else(|| trailing_rank(&text).map(|(rank, _)| rank));
         fact.place.text = Arc::from(kept(&text));
     }
 

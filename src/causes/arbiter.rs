@@ -65,7 +65,8 @@ pub fn verdicts(case: &Case, engine: Option<&str>, model: Option<&str>) -> Vec<V
     }
     let said = |v: &Verdict| v.cause.id != "unknown";
     let known_died = verdicts.iter().any(|v| said(v) && v.impact == Impact::ProcessDied);
-    verdicts.retain(|v| said(v) || !known_died || v.impact == Impact::ProcessDied);
+    let only_follows = |v: &Verdict| matches!(case.facts[v.decisive].kind, FactKind::Symptom | FactKind::ProcessExit);
+    verdicts.retain(|v| said(v) || !known_died || v.impact == Impact::ProcessDied && !only_follows(v));
     verdicts.sort_by_key(|v| (v.impact, Reverse(v.run), Reverse(said(v)), v.decisive));
     verdicts
 }
@@ -122,7 +123,8 @@ fn episodes(case: &Case, run: &Run) -> Vec<Episode> {
             .all(|&i| case.facts[i].place.origin == fact.place.origin || !case.facts[i].kind.is_failure());
         let closes = match fact.kind {
             FactKind::RequestServed | FactKind::Completed => !fatal,
-            FactKind::Retry => !fatal,
+            // The software says itself that it goes on.
+            FactKind::Retry => true,
             _ => !fatal && same_process,
         };
         if closes && fails {
@@ -168,7 +170,8 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
     let first_trouble = episode.facts.iter().copied().find(|&i| is_trouble(&facts[i]) && !matches!(facts[i].kind, FactKind::Hint | FactKind::StopSignal));
     let stops_first = told_to_stop.is_some_and(|stop| first_trouble.is_none_or(|trouble| stop <= trouble));
     let at_work = told_to_stop.is_some_and(|stop| matches!(case.stages[stop], Some(Stage::Train | Stage::Download)));
-    if stops_first && run.ready.is_some() && !at_work {
+    let killed_in_the_end = episode.facts.iter().any(|&i| exit_signal(&facts[i]) == Some(9));
+    if stops_first && run.ready.is_some() && !at_work && !killed_in_the_end {
         return None;
     }
     let explained = candidates.iter().any(|&i| facts[i].strength >= Strength::Weak);
@@ -182,7 +185,9 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
         return None;
     }
     // A failure that the process got over before it came up was a fallback.
-    if episode.survived && !was_up {
+    let is_swallowed_capture = |&i: &usize| facts[i].kind == FactKind::CaptureFailed || facts[i].kind == FactKind::OutOfMemory && facts[i].stage == Some(Stage::Capture);
+    let swallowed_capture = episode.survived && candidates.iter().any(is_swallowed_capture);
+    if episode.survived && !was_up && !swallowed_capture {
         return None;
     }
     let unexplained_form = candidates.iter().all(|&i| facts[i].strength == Strength::Form && !facts[i].is_exception);
@@ -248,10 +253,10 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
             }
         }
     }
-    let one_request = facts[root].ends == Some(Ends::Request) && !fatal;
+    let one_request = episode.facts.iter().any(|&i| facts[i].ends == Some(Ends::Request)) && !fatal;
     let impact = if died && !one_request {
         Impact::ProcessDied
-    } else if matches!(facts[root].kind, FactKind::CaptureFailed) && episode.survived {
+    } else if swallowed_capture {
         Impact::Degraded
     } else {
         Impact::RequestsFailed
@@ -323,9 +328,16 @@ fn round(weight: f64) -> f64 {
 /// Requests fail one by one; copies of one failure are printed close together.
 fn count_distinct(case: &Case, proof: &[usize]) -> u64 {
     let rule = proof.first().map(|&i| case.facts[i].rule.clone());
-    let mut lines: Vec<u64> = proof.iter().map(|&i| &case.facts[i]).filter(|f| Some(&f.rule) == rule.as_ref()).map(|f| f.place.first_line).collect();
-    lines.sort_unstable();
-    1 + lines.windows(2).filter(|pair| pair[1] - pair[0] > 3).count() as u64
+    let mut places: Vec<(u64, Option<&str>)> = proof
+        .iter()
+        .map(|&i| &case.facts[i])
+        .filter(|f| Some(&f.rule) == rule.as_ref())
+        .map(|f| (f.place.first_line, f.place.stamp.as_deref().map(|stamp| stamp.text.get(..19).unwrap_or(&stamp.text))))
+        .collect();
+    places.sort_unstable();
+    // To the second: copies are printed within one.
+    let apart = |pair: &&[(u64, Option<&str>)]| pair[1].0 - pair[0].0 > 3 || pair[0].1 != pair[1].1;
+    1 + places.windows(2).filter(apart).count() as u64
 }
 
 fn is_clean_exit(fact: &Fact) -> bool {

@@ -101,11 +101,10 @@ fn stamped_line(text: &str, stamped: bool) -> Option<Found> {
         return Some(Found { len: found.len + 1 + length, container: Some(stream.to_owned()), stamp, ..Found::default() });
     }
     let own = [" INFO ", " WARN "].iter().any(|level| after.starts_with(level));
-    let kind = if fixed { Kind::Ordinary } else { Kind::LikelyStamp };
     ((fixed && !own) || has_own_header(after) || (stamped && !own && !is_tracing(after))).then(|| Found {
         len: found.len + 1,
         stamp,
-        kind,
+        kind: Kind::LikelyStamp,
         ..Found::default()
     })
 }

@@ -100,8 +100,9 @@ fn numbered(text: &str) -> Option<Numbered> {
         _ => false,
     };
     let after = &rest[spaces + sign.len_utf8()..];
-    // A time of day begins so too.
-    if !allowed || sign == ':' && matches!(after.as_bytes(), [a, b, ..] if a.is_ascii_digit() && b.is_ascii_digit()) {
+    // A time of day begins so too: two digits and no third.
+    let is_clock = matches!(after.as_bytes(), [a, b, rest @ ..] if a.is_ascii_digit() && b.is_ascii_digit() && !rest.first().is_some_and(u8::is_ascii_digit));
+    if !allowed || sign == ':' && is_clock {
         return None;
     }
     let spaced = sign != '\t' && (after.is_empty() || after.starts_with(' '));
