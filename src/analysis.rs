@@ -5,6 +5,7 @@ use std::io::Read;
 use crate::case::deployment::deployment;
 use crate::case::ledger::memory;
 use crate::case::timeline::timeline;
+use crate::case::trends::trends;
 use crate::case::{Case, Collector, Situation};
 use crate::causes::arbiter::{self, Verdict};
 use crate::envelope::{Envelope, Line};
@@ -191,7 +192,10 @@ fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment) -> Incident
         model: deployment.model.as_deref(),
     };
     let mut evidence: Vec<Evidence> = Vec::new();
-    for (role, facts) in [(Role::Cause, &verdict.proof), (Role::Context, &verdict.context), (Role::Symptom, &verdict.symptoms)] {
+    let trends = trends(case, run, verdict.decisive);
+    let mut context: Vec<usize> = trends.iter().flat_map(|trend| trend.facts.iter().copied()).collect();
+    context.extend(&verdict.context);
+    for (role, facts) in [(Role::Cause, &verdict.proof), (Role::Context, &context), (Role::Symptom, &verdict.symptoms)] {
         let mut taken = 0;
         for &index in facts {
             let piece = evidence_of(case, index, role);
@@ -207,6 +211,11 @@ fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment) -> Incident
     }
     let first_line = evidence.iter().filter(|e| e.role == Role::Cause).map(|e| e.line).min().unwrap_or(fact.place.first_line);
     let last_line = evidence.iter().filter(|e| e.role == Role::Cause).map(|e| e.last_line.unwrap_or(e.line)).max().unwrap_or(first_line);
+    let mut explanation = (verdict.cause.explanation)(&situation);
+    for trend in &trends {
+        explanation.push(' ');
+        explanation.push_str(&trend.sentence);
+    }
     Incident {
         cause: verdict.cause.id,
         impact: verdict.impact,
@@ -215,7 +224,7 @@ fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment) -> Incident
         confidence: verdict.confidence,
         phase: situation.phase().or(verdict.cause.phase),
         headline: (verdict.cause.headline)(&situation),
-        explanation: (verdict.cause.explanation)(&situation),
+        explanation,
         occurrences: verdict.occurrences,
         rank: rank(case, fact).or_else(|| rank_of_symptoms(case, verdict)),
         first_line,

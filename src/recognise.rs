@@ -1,6 +1,7 @@
 //! From records to facts: signatures on messages and exceptions, frame rules on tracebacks, and what is left out.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::envelope::{Level, OriginId};
@@ -19,10 +20,15 @@ const KEPT: usize = 6 * 1024;
 /// Lines that a help text or an unclosed quotation may swallow.
 const MAX_SWALLOWED: u32 = 3000;
 
+/// Equal messages in a row, or equal phrases in one, that are conspicuous.
+const REPETITIONS: u32 = 6;
+
 /// Turns records into facts.
 pub struct Recogniser<'t> {
     table: &'t Table,
     swallowing: BTreeMap<OriginId, Swallowing>,
+    /// The last message of each origin and how often it came in a row.
+    last: BTreeMap<OriginId, (u64, u32)>,
 }
 
 /// Why the lines of an origin are left out at present.
@@ -43,7 +49,7 @@ enum Swallowed {
 impl<'t> Recogniser<'t> {
     /// A recogniser on a table of signatures.
     pub fn new(table: &'t Table) -> Self {
-        Recogniser { table, swallowing: BTreeMap::new() }
+        Recogniser { table, swallowing: BTreeMap::new(), last: BTreeMap::new() }
     }
 
     /// Adds the facts of a record to `out`.
@@ -95,12 +101,17 @@ impl<'t> Recogniser<'t> {
         for (flat, hits, exception) in units {
             context.facts_of_text(&flat, hits, exception, any_exact, out);
         }
+        if self.repeats(record) {
+            let mut fact = context.fact(FactKind::Context, "repetition", Strength::Exact, None);
+            fact.place.text = Arc::from(kept(&record.message.joined()));
+            out.push(fact);
+        }
         if let Some(format) = record.format
             && let Some(engine) = engine_of_format(format, record.logger.as_deref())
             && out.len() == first_new
         {
             // The form alone tells the engine; one such fact for each origin is enough, the case keeps no more.
-            out.push(context.fact(FactKind::Context, "format", Strength::Form, Some(engine.into())));
+            out.push(context.fact(FactKind::Context, "format", Strength::Form, Some(engine)));
         }
     }
 
@@ -124,6 +135,21 @@ impl<'t> Recogniser<'t> {
             return false;
         }
         true
+    }
+
+    /// True for the message that makes a series of equal ones conspicuous, and for one that repeats a phrase in itself.
+    fn repeats(&mut self, record: &Record) -> bool {
+        let [(_, text)] = record.message.lines.as_slice() else { return false };
+        if text.len() < 20 {
+            return false;
+        }
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let hash = hasher.finish();
+        let (last, times) = self.last.entry(record.origin).or_insert((hash, 0));
+        *times = if *last == hash { times.saturating_add(1) } else { 1 };
+        *last = hash;
+        *times == REPETITIONS || repeats_itself(text)
     }
 
     /// The text with what users sent blanked out, if there is any.
@@ -486,6 +512,13 @@ fn engine_of_format(format: Format, logger: Option<&str>) -> Option<&'static str
         Format::TensorRt => Some("tensorrt-llm"),
         _ => None,
     }
+}
+
+/// True when the end of a long text was said many times over before.
+fn repeats_itself(text: &str) -> bool {
+    let Some((cut, _)) = text.char_indices().rev().nth(40).filter(|_| text.len() > 600) else { return false };
+    let phrase = text[cut..].trim_matches(['"', '\'', ' ', '.']);
+    phrase.len() > 24 && phrase.contains(' ') && text.matches(phrase).count() >= REPETITIONS as usize
 }
 
 /// The engine whose program a help text is of.

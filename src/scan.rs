@@ -68,7 +68,7 @@ impl<'n> Gate<'n> {
         } else if self.following > 0 {
             self.following -= 1;
             read(number, line);
-        } else if number % SAMPLE_EVERY == 0 {
+        } else if number.is_multiple_of(SAMPLE_EVERY) {
             self.forget_skipped();
             read(number, line);
         } else {

@@ -106,14 +106,10 @@ fn read_arguments(deployment: &mut Deployment, facts: &[&Fact]) {
 }
 
 fn read_context(deployment: &mut Deployment, facts: &[&Fact]) {
-    let word = |name: &str, strict: bool| {
-        facts
-            .iter()
-            .rev()
-            .filter(|f| !strict || !f.kind.is_failure())
-            .find_map(|f| f.word(name))
-            .or_else(|| facts.iter().rev().find_map(|f| f.word(name)))
-            .map(str::to_owned)
+    // What is said first is of the model itself; drafts, tokenizers and adapters come later. Failures name it last.
+    let word = |name: &str| {
+        let said = |failing: bool| facts.iter().filter(move |f| f.kind.is_failure() == failing).find_map(|f| f.word(name));
+        said(false).or_else(|| said(true)).map(str::to_owned)
     };
     let d = deployment;
     let engine = d.engine.clone();
@@ -126,13 +122,19 @@ fn read_context(deployment: &mut Deployment, facts: &[&Fact]) {
             .map(str::to_owned)
     };
     d.engine_version = d.engine_version.take().or_else(version);
-    d.model = d.model.take().or_else(|| word("model", true));
-    d.dtype = d.dtype.take().or_else(|| word("dtype", true));
-    d.quantization = d.quantization.take().or_else(|| word("quantization", true));
+    d.model = d.model.take().or_else(|| word("model").map(|model| hub_id(&model).unwrap_or(model)));
+    d.dtype = d.dtype.take().or_else(|| word("dtype"));
+    d.quantization = d.quantization.take().or_else(|| word("quantization"));
     let number = |name: &str| facts.iter().rev().find_map(|f| f.number(name)).and_then(|n| u64::try_from(n).ok());
     d.tensor_parallel = d.tensor_parallel.or_else(|| number("tensor_parallel"));
     d.max_model_len = d.max_model_len.or_else(|| facts.iter().rev().filter(|f| !f.kind.is_failure()).find_map(|f| f.figures.max_model_len));
     d.gpu_memory_utilization = d.gpu_memory_utilization.or_else(|| facts.iter().rev().find_map(|f| f.figures.gpu_memory_utilization));
+}
+
+/// The hub's id of a folder in its cache: `…/models--acme--owl-7b/snapshots/…` is `acme/owl-7b`.
+fn hub_id(path: &str) -> Option<String> {
+    let folder = path.split('/').find_map(|part| part.strip_prefix("models--"))?;
+    Some(folder.replacen("--", "/", 1))
 }
 
 fn devices(case: &Case) -> Vec<Device> {

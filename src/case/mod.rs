@@ -3,6 +3,7 @@
 pub mod deployment;
 pub mod ledger;
 pub mod timeline;
+pub mod trends;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

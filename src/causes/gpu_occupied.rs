@@ -35,7 +35,9 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
     }
     let f = &s.fact.figures;
     let by_allocator = || Some(f.allocated_bytes? + f.reserved_unallocated_bytes.unwrap_or(0) + CONTEXT);
-    let own = f.process_bytes.or_else(by_allocator).or_else(|| Some(f.reserved_bytes? + CONTEXT))?;
+    // What the driver says of this process is not believed when the allocator alone holds more.
+    let by_driver = f.process_bytes.filter(|&bytes| bytes >= f.allocated_bytes.unwrap_or(0));
+    let own = by_driver.or_else(by_allocator).or_else(|| Some(f.reserved_bytes? + CONTEXT))?;
     let others = others(s, own)?;
     let share = others as f64 / f.total_bytes? as f64;
     let weight = if others > own {

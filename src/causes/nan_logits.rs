@@ -31,7 +31,7 @@ fn headline(s: &Situation<'_>) -> String {
     said(s)
 }
 
-fn explanation(s: &Situation<'_>) -> String {
+fn explanation(_s: &Situation<'_>) -> String {
     "The forward pass produced inf or nan, mostly by overflow of float16, by a broken quantization, or by bad weights.".to_owned()
 }
 

@@ -31,7 +31,7 @@ fn headline(s: &Situation<'_>) -> String {
     said(s)
 }
 
-fn explanation(s: &Situation<'_>) -> String {
+fn explanation(_s: &Situation<'_>) -> String {
     "The model's heads or layers cannot be split that way, or there are fewer devices than ranks.".to_owned()
 }
 

@@ -28,7 +28,7 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
     direct(s, FactKind::OffloadRefused, "the quantizer refused modules on the CPU or disk")
 }
 
-fn headline(s: &Situation<'_>) -> String {
+fn headline(_: &Situation<'_>) -> String {
     "Even quantized, the model does not fit on the device, and the quantizer refuses to offload the rest".to_owned()
 }
 

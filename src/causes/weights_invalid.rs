@@ -31,7 +31,7 @@ fn headline(s: &Situation<'_>) -> String {
     said(s)
 }
 
-fn explanation(s: &Situation<'_>) -> String {
+fn explanation(_s: &Situation<'_>) -> String {
     "The loader found the files, and what is in them is not what the model's config promises.".to_owned()
 }
 

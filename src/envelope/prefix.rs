@@ -351,13 +351,25 @@ fn rank(text: &str) -> Option<Found> {
 
 /// `[pod/vllm-0/server] ` of kubectl.
 fn pod(text: &str) -> Option<Found> {
-    let inner = text.strip_prefix("[pod/")?;
+    let Some(inner) = text.strip_prefix("[pod/") else { return named_pod(text) };
     let close = inner.find(']').filter(|at| *at < 400)?;
     let name = &inner[..close];
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'/' | b'_' | b':')) {
         return None;
     }
     Some(Found { container: Some(format!("pod/{name}")), ..Found::new(one_space(text, 5 + close + 1)) })
+}
+
+/// `[vllm-0 server] ` of log collectors, in front of a line that begins something.
+fn named_pod(text: &str) -> Option<Found> {
+    let inner = text.strip_prefix('[')?;
+    let close = inner.find("] ")?;
+    let (pod, container) = inner[..close].split_once(' ')?;
+    let named = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'));
+    let rest = &inner[close + 2..];
+    let of_a_pod = named(pod) && named(container) && pod.contains('-') && container.bytes().any(|b| b.is_ascii_lowercase());
+    (of_a_pod && (is_start(rest) || rest.starts_with('(')))
+        .then(|| Found { container: Some(format!("pod/{pod}/{container}")), ..Found::new(one_space(text, close + 2)) })
 }
 
 /// `[1,0]<stderr>: ` of mpirun: job, rank.

@@ -1,0 +1,73 @@
+//! What changes over a run: memory that climbs, a cache that stays full, output that repeats itself.
+
+use crate::case::{Case, Run};
+use crate::causes::size;
+use crate::facts::{Fact, FactKind};
+
+/// Readings that make a series.
+const READINGS: usize = 3;
+/// Growth that counts as climbing, as a share of the first reading.
+const GROWTH: f64 = 0.10;
+/// A cache is full from this share on.
+const FULL: f64 = 0.985;
+
+/// A trend before a failure: a sentence for people and the facts that show it.
+pub struct Trend {
+    /// The sentence.
+    pub sentence: String,
+    /// Indexes of the facts that show it.
+    pub facts: Vec<usize>,
+}
+
+/// The trends of a run up to a failure.
+pub fn trends(case: &Case, run: &Run, failure: usize) -> Vec<Trend> {
+    let before: Vec<usize> = run.facts.iter().copied().filter(|&i| i < failure).collect();
+    [climbing(case, &before), pinned(case, &before), repeating(case, &before)].into_iter().flatten().collect()
+}
+
+fn climbing(case: &Case, before: &[usize]) -> Option<Trend> {
+    let reading = |fact: &Fact| fact.figures.allocated_bytes.filter(|_| !fact.kind.is_failure() && fact.kind != FactKind::Hint);
+    // Readings of one kind of line, for two kinds measure two things.
+    let rule = &case.facts[*before.iter().rfind(|&&i| reading(&case.facts[i]).is_some())?].rule;
+    let series: Vec<(usize, u64)> =
+        before.iter().filter(|&&i| case.facts[i].rule == *rule).filter_map(|&i| reading(&case.facts[i]).map(|bytes| (i, bytes))).collect();
+    let (first, last) = (series.first()?, series.last()?);
+    let rises = series.windows(2).filter(|pair| pair[1].1 >= pair[0].1).count();
+    if series.len() < READINGS || rises + 1 < series.len() || (last.1 as f64) < first.1 as f64 * (1.0 + GROWTH) {
+        return None;
+    }
+    let line = |i: usize| case.facts[i].place.first_line;
+    let sentence = format!(
+        "Allocated memory climbed from {} (line {}) to {} (line {}) before it: something is kept from step to step.",
+        size(first.1),
+        line(first.0),
+        size(last.1),
+        line(last.0)
+    );
+    Some(Trend { sentence, facts: vec![first.0, last.0] })
+}
+
+fn pinned(case: &Case, before: &[usize]) -> Option<Trend> {
+    let preempted: Vec<usize> = before.iter().copied().filter(|&i| case.facts[i].kind == FactKind::Preempted).collect();
+    let usage = |fact: &Fact| fact.word("usage").and_then(|share| share.parse::<f64>().ok()).map(|share| if share > 1.5 { share / 100.0 } else { share });
+    let full: Vec<usize> = before
+        .iter()
+        .copied()
+        .filter(|&i| case.facts[i].kind == FactKind::Metrics && usage(&case.facts[i]).is_some_and(|share| share >= FULL))
+        .collect();
+    let (&first, &last) = (full.first()?, full.last()?);
+    if preempted.is_empty() {
+        return None;
+    }
+    let times: u64 = preempted.iter().map(|&i| case.facts[i].repeats).sum();
+    let line = |i: usize| case.facts[i].place.first_line;
+    let sentence = format!("The key-value cache was full from line {} to line {}, and requests were preempted {times} times.", line(first), line(last));
+    Some(Trend { sentence, facts: vec![first, *preempted.last()?] })
+}
+
+fn repeating(case: &Case, before: &[usize]) -> Option<Trend> {
+    let at = before.iter().copied().rfind(|&i| &*case.facts[i].rule == "repetition")?;
+    let fact = &case.facts[at];
+    let sentence = format!("Output repeated itself before it (line {} on): the model had degenerated.", fact.place.first_line);
+    Some(Trend { sentence, facts: vec![at] })
+}
