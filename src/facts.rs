@@ -186,7 +186,7 @@ pub enum Ends {
 }
 
 /// How sure a recognition is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Strength {
     /// No signature knows the message; only its form says that it is a failure.
     Form,

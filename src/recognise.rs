@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use crate::case::deployment;
 use crate::envelope::{Level, OriginId};
 use crate::extract;
 use crate::facts::{Attributes, Fact, FactKind, Place, Stage, Strength};
@@ -224,8 +225,14 @@ impl Context<'_> {
         }
         // One text has one meaning: the hit with the highest priority, then the one that reads the most figures.
         failures.sort_by_key(|fact| std::cmp::Reverse((fact.priority, fact.figures.known())));
-        if let Some(best) = failures.into_iter().next() {
-            out.insert(first_new, best);
+        // Of each server's table the best; which of them speaks of this program is known when the engine is.
+        let mut spoken: Vec<Arc<str>> = Vec::new();
+        for failure in failures {
+            let table: Arc<str> = if deployment::is_of_a_server(&failure.software) { failure.software.clone() } else { Arc::from("") };
+            if !spoken.contains(&table) {
+                spoken.push(table);
+                out.insert(first_new + spoken.len() - 1, failure);
+            }
         }
         // Guesses of one software each: which of them counts is known when the engine is.
         guesses.sort_by_key(|fact| std::cmp::Reverse(fact.priority));

@@ -58,6 +58,11 @@ pub fn engine(case: &Case) -> Option<String> {
     server.or_else(any).map(|(name, _)| (*name).to_owned())
 }
 
+/// True for the table of one server, which knows no other program.
+pub fn is_of_a_server(software: &str) -> bool {
+    matches!(software, "vllm" | "tgi" | "sglang" | "llama_cpp" | "ollama")
+}
+
 /// True when a table's broad rules may speak about a program of this engine: a server's table knows its own server.
 pub fn speaks_of(software: &str, engine: Option<&str>) -> bool {
     let own: &[&str] = match software {

@@ -5,10 +5,10 @@ pub mod ledger;
 pub mod timeline;
 pub mod trends;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::envelope::{Origin, OriginId};
+use crate::envelope::{Level, Origin, OriginId};
 use crate::facts::{Ends, Fact, FactKind, Stage, Strength};
 use crate::post_mortem::{Figures, Phase};
 
@@ -21,7 +21,7 @@ const MAX_FACTS: usize = 60_000;
 #[derive(Default)]
 pub struct Collector {
     facts: Vec<Fact>,
-    seen: HashMap<(Arc<str>, OriginId), (u64, usize)>,
+    seen: HashMap<(Arc<str>, OriginId, bool), (u64, usize)>,
 }
 
 impl Collector {
@@ -29,7 +29,8 @@ impl Collector {
     pub fn push(&mut self, fact: Fact) {
         let periodic = matches!(fact.kind, FactKind::RequestServed | FactKind::Metrics | FactKind::Preempted | FactKind::Context | FactKind::Payload);
         let limit = if periodic { 4 } else { KEPT_OF_A_KIND };
-        let key = (fact.rule.clone(), fact.place.origin);
+        let is_full = fact.kind == FactKind::Metrics && trends::is_full(&fact);
+        let key = (fact.rule.clone(), fact.place.origin, is_full);
         let next = self.facts.len();
         let (count, last) = self.seen.entry(key).or_insert((0, next));
         *count += fact.repeats;
@@ -93,13 +94,38 @@ impl Case {
     pub fn new(facts: Vec<Fact>, origins: Vec<Origin>, lines: u64, year: Option<i32>) -> Self {
         let mut case = Case { stages: Vec::new(), facts, runs: Vec::new(), origins, lines, year };
         let engine = deployment::engine(&case);
-        case.facts.retain(|fact| fact.strength != Strength::Weak || deployment::speaks_of(&fact.software, engine.as_deref()));
+        case.settle_meanings(engine.as_deref());
         case.stages = vec![None; case.facts.len()];
         case.split_into_runs();
         for index in 0..case.runs.len() {
             case.follow_stages(index);
         }
         case
+    }
+
+    /// Leaves each text one meaning, now that the engine is known: a server's table speaks of that server. What only
+    /// another server's table knows is a guess, and none where the text is no failure by its form.
+    fn settle_meanings(&mut self, engine: Option<&str>) {
+        self.facts.retain(|fact| fact.strength != Strength::Weak || deployment::speaks_of(&fact.software, engine));
+        let place = |fact: &Fact| (fact.place.origin, fact.place.first_line);
+        let is_foreign = |fact: &Fact| {
+            engine.is_some() && fact.kind.is_failure() && deployment::is_of_a_server(&fact.software) && !deployment::speaks_of(&fact.software, engine)
+        };
+        let known: HashSet<_> = self.facts.iter().filter(|f| f.kind.is_failure() && f.strength == Strength::Exact && !is_foreign(f)).map(place).collect();
+        self.facts.retain(|fact| {
+            let by_form = fact.is_exception || fact.place.level.is_some_and(|level| level >= Level::Error);
+            !is_foreign(fact) || by_form && !known.contains(&place(fact))
+        });
+        for fact in &mut self.facts {
+            if is_foreign(fact) && fact.strength == Strength::Exact {
+                fact.strength = Strength::Weak;
+            }
+        }
+        let mut meant: HashSet<(OriginId, u64, Strength)> = HashSet::new();
+        self.facts.retain(|fact| {
+            let (origin, line) = place(fact);
+            !fact.kind.is_failure() || fact.strength != Strength::Exact || meant.insert((origin, line, fact.strength))
+        });
     }
 
     fn container(&self, fact: &Fact) -> Option<String> {
@@ -118,8 +144,9 @@ impl Case {
             let mut run = if of_kernel { Some(self.runs.len() - 1) } else { open.get(&container).copied() };
             if fact.kind == FactKind::RunStart {
                 let mark = (fact.rule.clone(), fact.place.origin);
+                let failed_before_any_start = |r: usize| !self.runs[r].has_start && self.runs[r].facts.iter().any(|&i| self.facts[i].kind.is_failure());
                 let again = run.is_some_and(|r| {
-                    self.runs[r].ended.is_some() || starts.get(&r).is_some_and(|seen| seen.contains(&mark))
+                    self.runs[r].ended.is_some() || failed_before_any_start(r) || starts.get(&r).is_some_and(|seen| seen.contains(&mark))
                 });
                 if again {
                     run = None;
@@ -260,6 +287,12 @@ impl Situation<'_> {
             Stage::Sampler | Stage::Profile | Stage::KvCache if was_up => Some(Phase::Serve),
             stage => Some(phase(stage)),
         }
+    }
+
+    /// True when the log shows more than one rank.
+    pub fn has_several_ranks(&self) -> bool {
+        let named = self.case.origins.iter().any(|origin| origin.rank.is_some_and(|rank| rank > 0));
+        named || self.run.facts.iter().map(|&i| &self.case.facts[i]).any(|f| f.rank.is_some_and(|r| r > 0) || f.number("tensor_parallel").is_some_and(|n| n > 1))
     }
 
     /// True when an earlier fact or hint of the run is of this kind.

@@ -47,22 +47,28 @@ fn climbing(case: &Case, before: &[usize]) -> Option<Trend> {
     Some(Trend { sentence, facts: vec![first.0, last.0] })
 }
 
-fn pinned(case: &Case, before: &[usize]) -> Option<Trend> {
-    let preempted: Vec<usize> = before.iter().copied().filter(|&i| case.facts[i].kind == FactKind::Preempted).collect();
-    let usage = |fact: &Fact| fact.word("usage").and_then(|share| share.parse::<f64>().ok()).map(|share| if share > 1.5 { share / 100.0 } else { share });
-    let full: Vec<usize> = before
-        .iter()
-        .copied()
-        .filter(|&i| case.facts[i].kind == FactKind::Metrics && usage(&case.facts[i]).is_some_and(|share| share >= FULL))
-        .collect();
+/// True for a metrics line that shows the cache full.
+pub fn is_full(fact: &Fact) -> bool {
+    let share = fact.word("usage").and_then(|share| share.parse::<f64>().ok());
+    share.map(|share| if share > 1.5 { share / 100.0 } else { share }).is_some_and(|share| share >= FULL)
+}
+
+/// A cache that stays full while requests are preempted or refused: its facts, when it was.
+pub fn saturation(case: &Case, within: &[usize]) -> Option<(usize, usize, u64)> {
+    let full: Vec<usize> = within.iter().copied().filter(|&i| case.facts[i].kind == FactKind::Metrics && is_full(&case.facts[i])).collect();
+    let refused = |fact: &Fact| fact.kind == FactKind::Preempted || &*fact.rule == "web-5xx";
+    let times: u64 = within.iter().map(|&i| &case.facts[i]).filter(|f| refused(f)).map(|f| f.repeats).sum();
     let (&first, &last) = (full.first()?, full.last()?);
-    if preempted.is_empty() {
-        return None;
-    }
-    let times: u64 = preempted.iter().map(|&i| case.facts[i].repeats).sum();
+    let readings: u64 = full.iter().map(|&i| case.facts[i].repeats).sum();
+    (times > 0 && readings >= READINGS as u64).then_some((first, last, times))
+}
+
+fn pinned(case: &Case, before: &[usize]) -> Option<Trend> {
+    let (first, last, times) = saturation(case, before)?;
     let line = |i: usize| case.facts[i].place.first_line;
-    let sentence = format!("The key-value cache was full from line {} to line {}, and requests were preempted {times} times.", line(first), line(last));
-    Some(Trend { sentence, facts: vec![first, *preempted.last()?] })
+    let sentence =
+        format!("The key-value cache was full from line {} to line {}, and requests were preempted or refused {times} times.", line(first), line(last));
+    Some(Trend { sentence, facts: vec![first, last] })
 }
 
 fn repeating(case: &Case, before: &[usize]) -> Option<Trend> {

@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 
+use crate::case::trends::saturation;
 use crate::case::{Case, Run, Situation};
 use crate::causes::{CAUSES, Cause, Claim, by_id, exit_signal};
 use crate::envelope::Level;
@@ -52,10 +53,16 @@ struct Episode {
 pub fn verdicts(case: &Case, engine: Option<&str>, model: Option<&str>) -> Vec<Verdict> {
     let mut verdicts: Vec<Verdict> = Vec::new();
     for (index, run) in case.runs.iter().enumerate() {
+        let saturated = run.ready.and_then(|_| saturation(case, &run.facts));
         for episode in episodes(case, run) {
             if let Some(verdict) = judge(case, index, run, &episode, engine, model) {
                 merge(&mut verdicts, verdict);
             }
+        }
+        if let Some((first, last, times)) = saturated
+            && verdicts.iter().all(|v| v.run != index)
+        {
+            verdicts.extend(overload(case, index, first, last, times));
         }
     }
     for verdict in &mut verdicts {
@@ -69,6 +76,28 @@ pub fn verdicts(case: &Case, engine: Option<&str>, model: Option<&str>) -> Vec<V
     verdicts.retain(|v| said(v) || !known_died || v.impact == Impact::ProcessDied && !only_follows(v));
     verdicts.sort_by_key(|v| (v.impact, Reverse(v.run), Reverse(said(v)), v.decisive));
     verdicts
+}
+
+/// The verdict on a server that nothing broke but the load.
+fn overload(case: &Case, run: usize, first: usize, last: usize, times: u64) -> Option<Verdict> {
+    let of_refusals = |&i: &usize| case.facts[i].kind == FactKind::Preempted || &*case.facts[i].rule == "web-5xx";
+    let mut proof: Vec<usize> = case.runs[run].facts.iter().copied().filter(of_refusals).collect();
+    proof.truncate(4);
+    proof.extend([first, last]);
+    Some(Verdict {
+        cause: by_id("overload")?,
+        confidence: 0.75,
+        run,
+        stage: Some(Stage::Serve),
+        decisive: *proof.first()?,
+        proof,
+        context: Vec::new(),
+        symptoms: Vec::new(),
+        impact: Impact::RequestsFailed,
+        recovered: false,
+        occurrences: times,
+        contributing: Vec::new(),
+    })
 }
 
 /// Crash loops and repeated request failures are one incident, with the figures of the last.
@@ -143,19 +172,27 @@ fn episodes(case: &Case, run: &Run) -> Vec<Episode> {
 
 /// The place of a fact in the contest for the root: lower comes first.
 fn standing(fact: &Fact) -> u8 {
-    let follows = fact.kind.may_follow() || fact.kind == FactKind::HostMemory && fact.word("how") == Some("sigkill");
-    match (fact.strength, follows) {
+    // A kill that nobody explains explains itself; after a failure it is what launchers do to the rest.
+    let is_kill = fact.kind == FactKind::HostMemory && fact.word("how") == Some("sigkill");
+    match (fact.strength, fact.kind.may_follow()) {
+        _ if is_kill => 6,
         (Strength::Exact, false) => 0,
         (Strength::Exact, true) if !matches!(fact.kind, FactKind::Failure | FactKind::StopSignal) => 1,
         (Strength::Weak, false) => 2,
         (Strength::Weak, true) => 3,
         (Strength::Exact, true) => 4,
-        (Strength::Demoted, _) => 5,
-        (Strength::Form, _) => match fact.kind {
-            FactKind::Internal => 6,
-            _ => 7,
-        },
+        (Strength::Form, _) if fact.kind == FactKind::Internal && fact.is_exception => 5,
+        (Strength::Demoted, _) => 7,
+        (Strength::Form, _) => 8,
     }
+}
+
+/// True for what one client did wrong: no incident where others were served.
+fn is_of_a_client(fact: &Fact) -> bool {
+    let of_one_request = fact.ends == Some(Ends::Request) || fact.word("scope") == Some("request");
+    matches!(fact.kind, FactKind::ContextLimit | FactKind::Argument) && of_one_request
+        || matches!(fact.kind, FactKind::Internal | FactKind::Failure) && of_one_request && fact.strength < Strength::Exact
+        || fact.kind == FactKind::Overload && fact.repeats < 3
 }
 
 fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Option<&str>, model: Option<&str>) -> Option<Verdict> {
@@ -167,9 +204,15 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
 
     // What stands after an order to stop is the stop.
     let told_to_stop = run.facts.iter().copied().find(|&i| matches!(facts[i].kind, FactKind::StopSignal | FactKind::OrderlyStop));
-    let first_trouble = episode.facts.iter().copied().find(|&i| is_trouble(&facts[i]) && !matches!(facts[i].kind, FactKind::Hint | FactKind::StopSignal));
+    let is_cancelled = |fact: &Fact| fact.kind == FactKind::Symptom && fact.strength == Strength::Form;
+    let first_trouble =
+        episode.facts.iter().copied().find(|&i| !matches!(facts[i].kind, FactKind::Hint | FactKind::StopSignal) && !is_cancelled(&facts[i]));
     let stops_first = told_to_stop.is_some_and(|stop| first_trouble.is_none_or(|trouble| stop <= trouble));
     let at_work = told_to_stop.is_some_and(|stop| matches!(case.stages[stop], Some(Stage::Train | Stage::Download)));
+    let served: u64 = run.facts.iter().map(|&i| &facts[i]).filter(|f| f.kind == FactKind::RequestServed).map(|f| f.repeats).sum();
+    if was_up && !fatal && served > candidates.len() as u64 && candidates.len() < 3 && candidates.iter().all(|&i| is_of_a_client(&facts[i])) {
+        return None;
+    }
     let killed_in_the_end = episode.facts.iter().any(|&i| exit_signal(&facts[i]) == Some(9));
     if stops_first && run.ready.is_some() && !at_work && !killed_in_the_end {
         return None;
@@ -178,7 +221,7 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
     if !explained && died && !stops_first {
         candidates = unexplained(case, run, episode, candidates, fatal);
     }
-    if candidates.is_empty() && died {
+    if stops_first || candidates.is_empty() && died {
         candidates = episode.facts.iter().copied().filter(|&i| facts[i].kind == FactKind::StopSignal).collect();
     }
     if candidates.is_empty() {
@@ -253,7 +296,9 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
             }
         }
     }
-    let one_request = episode.facts.iter().any(|&i| facts[i].ends == Some(Ends::Request)) && !fatal;
+    // Ollama's server outlives its runners.
+    let answered = engine == Some("ollama") && episode.facts.iter().any(|&i| &*facts[i].rule == "web-5xx" || facts[i].ends == Some(Ends::Request));
+    let one_request = answered || episode.facts.iter().any(|&i| facts[i].ends == Some(Ends::Request)) && !fatal;
     let impact = if died && !one_request {
         Impact::ProcessDied
     } else if swallowed_capture {

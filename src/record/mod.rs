@@ -138,7 +138,19 @@ pub struct Assembler {
 
 impl Assembler {
     /// Takes a line and gives out the records that it completes.
-    pub fn push(&mut self, line: Line, out: &mut Vec<Record>) {
+    pub fn push(&mut self, mut line: Line, out: &mut Vec<Record>) {
+        if let Some(at) = behind_a_bar(&line.text) {
+            // What was printed while a progress bar stood on the line is a message of its own.
+            let message = line.text.split_off(at);
+            let behind = Line { text: message.trim_start_matches("^C").trim_start().to_owned(), ..line.clone() };
+            self.push_line(line, out);
+            self.push_line(behind, out);
+        } else {
+            self.push_line(line, out);
+        }
+    }
+
+    fn push_line(&mut self, line: Line, out: &mut Vec<Record>) {
         let header = if line.continues_record { None } else { header::parse(&line.text) };
         let (body, rank_in_tail) = match &header {
             Some(header) => (header.message(&line.text), header.rank),
@@ -253,7 +265,7 @@ impl Open {
                 if traceback::is_frame(body) {
                     return false;
                 }
-                let indented = body.starts_with([' ', '\t']);
+                let indented = body.starts_with([' ', '\t']) && !body.contains("%|");
                 let goes_on = joined_by_wrapper
                     || self.depth > 0
                     || same_header && indented
@@ -293,6 +305,15 @@ impl Open {
         }
         self.record
     }
+}
+
+/// Where a message begins behind a tqdm bar on the same line.
+fn behind_a_bar(text: &str) -> Option<usize> {
+    let bar = text.find("%|")?;
+    let end = ["it/s]", "s/it]", "B/s]", "it/s, ?]"].iter().filter_map(|rate| text[bar..].find(rate).map(|at| bar + at + rate.len())).min()?;
+    let rest = text[end..].trim_start().trim_start_matches("^C");
+    let begins = rest.chars().next().is_some_and(|c| c.is_alphabetic() || matches!(c, '[' | '/' | '*' | '{'));
+    (begins && rest.len() > 6).then_some(end)
 }
 
 /// True for what Python's `warnings` print: `file.py:12: UserWarning: …`.
