@@ -1,5 +1,6 @@
 //! Turns `src/signatures/*.toml` into a static table, so that a start parses and compiles nothing.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
@@ -19,21 +20,53 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     paths.sort();
     let mut signatures = String::new();
     let mut frames = String::new();
+    let mut anchors: Vec<(usize, String)> = Vec::new();
+    let mut seen: HashMap<[u8; 4], u32> = HashMap::new();
+    let mut count = 0;
     for path in &paths {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let file: File = toml::from_str(&fs::read_to_string(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
         for entry in &file.signature {
+            anchors.extend(entry.anchor.all().iter().map(|anchor| (count, anchor.clone())));
+            count += 1;
+            for text in [&entry.anchor, &entry.example, &entry.counter].into_iter().flat_map(|texts| texts.all()) {
+                for gram in text.as_bytes().windows(4) {
+                    *seen.entry([gram[0], gram[1], gram[2], gram[3]]).or_default() += 1;
+                }
+            }
             signature(&mut signatures, &name, file.engine.as_deref(), entry).map_err(|e| format!("{}: {}: {e}", path.display(), entry.id))?;
         }
         for entry in &file.frame {
             frame(&mut frames, file.engine.as_deref(), entry)?;
         }
     }
+    let index = index(&anchors, &seen)?;
     let out = format!(
-        "/// Every signature that is compiled in.\npub static SIGNATURES: &[Signature] = &[\n{signatures}];\n\n/// Every frame rule that is compiled in.\npub static FRAMES: &[FrameRule] = &[\n{frames}];\n"
+        "/// Every signature that is compiled in.\npub static SIGNATURES: &[Signature] = &[\n{signatures}];\n\n/// Every frame rule that is compiled in.\npub static FRAMES: &[FrameRule] = &[\n{frames}];\n\n{index}"
     );
     fs::write(Path::new(&env::var("OUT_DIR")?).join("signatures.rs"), out)?;
     Ok(())
+}
+
+/// The index by which anchors are found: of each anchor the four bytes that are rarest in all that the files quote.
+fn index(anchors: &[(usize, String)], seen: &HashMap<[u8; 4], u32>) -> Result<String, Box<dyn std::error::Error>> {
+    let mut rows: Vec<(u32, usize, usize, &str)> = Vec::new();
+    for (signature, anchor) in anchors {
+        let gram = |at: usize| [anchor.as_bytes()[at], anchor.as_bytes()[at + 1], anchor.as_bytes()[at + 2], anchor.as_bytes()[at + 3]];
+        let last = anchor.len().checked_sub(4).ok_or_else(|| format!("the anchor {anchor:?} is shorter than four bytes"))?;
+        let at = (0..=last).min_by_key(|&at| seen.get(&gram(at))).unwrap_or(0);
+        rows.push((u32::from_le_bytes(gram(at)), at, *signature, anchor));
+    }
+    rows.sort();
+    let mut bits = vec![0u64; 1024];
+    let mut out = String::from("/// Every anchor by its rarest four bytes: those, where in the anchor they stand, the signature, the anchor.\nstatic ANCHORS: &[(u32, u8, u16, &str)] = &[\n");
+    for (gram, at, signature, anchor) in rows {
+        let bit = format::gram_bit(gram);
+        bits[bit >> 6] |= 1 << (bit & 63);
+        writeln!(out, "({gram}, {}, {}, {anchor:?}),", u8::try_from(at)?, u16::try_from(signature)?)?;
+    }
+    writeln!(out, "];\n\n/// Which four bytes may begin to tell an anchor.\nstatic GRAM_BITS: [u64; 1024] = {bits:?};")?;
+    Ok(out)
 }
 
 fn text(value: &str) -> String {

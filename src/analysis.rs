@@ -114,12 +114,26 @@ impl<'o> Analyzer<'o> {
             for record in records.drain(..) {
                 recogniser.record(&record, &mut facts);
             }
+            if last {
+                recogniser.finish(u64::MAX, &mut facts);
+            }
             for fact in facts.drain(..) {
                 collector.push(fact);
             }
         };
         let mut gate = Gate::new(self.table.needles());
-        while let Some(raw) = reader.next_line()? {
+        let mut broken: Option<String> = None;
+        loop {
+            let read_before = reader.lines_read() > 0;
+            let raw = match reader.next_line() {
+                Ok(Some(raw)) => raw,
+                Ok(None) => break,
+                Err(error) if read_before => {
+                    broken = Some(error.to_string());
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
             gate.push(raw.number, raw.bytes, |number, line| {
                 envelope.push(number, &String::from_utf8_lossy(line), &mut lines);
                 drain(&mut lines, &mut records, &mut assembler, false);
@@ -135,7 +149,7 @@ impl<'o> Analyzer<'o> {
             name: name.to_owned(),
             bytes: reader.bytes_read(),
             lines: reader.lines_read(),
-            problems: reader.problems().iter().map(ToString::to_string).collect(),
+            problems: reader.problems().iter().map(ToString::to_string).chain(broken).collect(),
         };
         let mut facts = collector.finish();
         facts.extend(self.options.facts(source.lines));
@@ -157,7 +171,11 @@ impl<'o> Analyzer<'o> {
             Some(incident) => incident.figures.clone(),
             None => run.and_then(|run| run.facts.last().map(|&last| case.figures_at(run, last, &[]))).unwrap_or_default(),
         };
-        let completeness = completeness(case);
+        let completeness = match completeness(case) {
+            Completeness::Whole if !source.problems.is_empty() => Completeness::EndsEarly,
+            Completeness::StartsLate if !source.problems.is_empty() => Completeness::Both,
+            completeness => completeness,
+        };
         let mut report = PostMortem {
             schema: SCHEMA,
             tool: Tool { name: "oomdoc", version: env!("CARGO_PKG_VERSION") },
@@ -165,7 +183,7 @@ impl<'o> Analyzer<'o> {
             cause: incidents.first().map_or("healthy", |incident| incident.cause),
             completeness,
             would_settle: would_settle(incidents.first(), completeness),
-            memory: memory(&figures, verdicts.first().map(|v| case.facts[v.decisive].place.first_line)),
+            memory: memory(&figures, verdicts.first().map(|v| &case.facts[v.decisive])),
             figures,
             incidents,
             deployment,
@@ -300,5 +318,5 @@ fn would_settle(incident: Option<&Incident>, completeness: Completeness) -> Opti
     } else {
         wants.push("the server's own log around the failing request, at debug level");
     }
-    Some(format!("What would settle it: {}.", wants.join("; ")))
+    Some(wants.join("; "))
 }

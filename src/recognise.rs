@@ -24,12 +24,17 @@ const MAX_SWALLOWED: u32 = 3000;
 /// Equal messages in a row, or equal phrases in one, that are conspicuous.
 const REPETITIONS: u32 = 6;
 
+/// Lines of one table beyond this number are left out.
+const MAX_TABLE_LINES: usize = 200;
+
 /// Turns records into facts.
 pub struct Recogniser<'t> {
     table: &'t Table,
     swallowing: BTreeMap<OriginId, Swallowing>,
     /// The last message of each origin and how often it came in a row.
     last: BTreeMap<OriginId, (u64, u32)>,
+    /// The lines of a table that is being printed.
+    table_lines: BTreeMap<OriginId, Vec<String>>,
 }
 
 /// Why the lines of an origin are left out at present.
@@ -50,7 +55,7 @@ enum Swallowed {
 impl<'t> Recogniser<'t> {
     /// A recogniser on a table of signatures.
     pub fn new(table: &'t Table) -> Self {
-        Recogniser { table, swallowing: BTreeMap::new(), last: BTreeMap::new() }
+        Recogniser { table, swallowing: BTreeMap::new(), last: BTreeMap::new(), table_lines: BTreeMap::new() }
     }
 
     /// Adds the facts of a record to `out`.
@@ -61,6 +66,9 @@ impl<'t> Recogniser<'t> {
                 let context = Context { record, by_form: false, demoted: false, stage: None, engine: Some(engine) };
                 out.push(context.fact(FactKind::Context, "usage", Strength::Exact, Some(engine)));
             }
+            return;
+        }
+        if self.is_of_a_table(record, out) {
             return;
         }
         let first_new = out.len();
@@ -125,6 +133,36 @@ impl<'t> Recogniser<'t> {
         }
     }
 
+    /// Collects the lines of boxes (nvidia-smi, memory summaries) and reads them when their last line was printed.
+    fn is_of_a_table(&mut self, record: &Record, out: &mut Vec<Fact>) -> bool {
+        let row = match record.message.lines.as_slice() {
+            [(_, text)] if record.exceptions.is_empty() && text.trim_start().starts_with(['|', '+']) => Some(text.clone()),
+            _ => None,
+        };
+        match row {
+            Some(row) => {
+                let lines = self.table_lines.entry(record.origin).or_default();
+                if lines.len() < MAX_TABLE_LINES {
+                    lines.push(row);
+                }
+                true
+            }
+            None => {
+                if let Some(lines) = self.table_lines.remove(&record.origin) {
+                    extract::facts_of_table(&lines.join("\n"), record.first_line.saturating_sub(1), record.origin, out);
+                }
+                false
+            }
+        }
+    }
+
+    /// Reads the tables that the log's end has cut off.
+    pub fn finish(&mut self, last_line: u64, out: &mut Vec<Fact>) {
+        for (origin, lines) in std::mem::take(&mut self.table_lines) {
+            extract::facts_of_table(&lines.join("\n"), last_line, origin, out);
+        }
+    }
+
     fn is_swallowed(&mut self, record: &Record) -> bool {
         let text = record.message.lines.first().map_or("", |(_, text)| text.as_str());
         let starts_help = record.format.is_none() && (text.starts_with("usage: ") || text.starts_with("Usage: "));
@@ -178,9 +216,11 @@ impl<'t> Recogniser<'t> {
         }
         let mut bytes = flat.as_bytes().to_vec();
         for (start, end) in ranges {
-            bytes[start..end].fill(b' ');
+            if let Some(range) = bytes.get_mut(start..end) {
+                range.fill(b' ');
+            }
         }
-        String::from_utf8(bytes).ok()
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 

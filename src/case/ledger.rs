@@ -1,11 +1,14 @@
 //! Where the memory of a device went, from the figures that the log prints.
 
+use crate::facts::Fact;
 use crate::post_mortem::{Basis, Component, Figures, Ledger, Memory};
 
 /// The ledger of the device that a failure was on.
 ///
 /// What PyTorch has allocated is not called weights: it holds cache, activations and workspace too.
-pub fn memory(figures: &Figures, line: Option<u64>) -> Memory {
+pub fn memory(figures: &Figures, decisive: Option<&Fact>) -> Memory {
+    // The line is named only when all the figures stand on it.
+    let line = decisive.filter(|fact| fact.figures.known() == figures.known()).map(|fact| fact.place.first_line);
     let mut components: Vec<Component> = Vec::new();
     let mut add = |name: &'static str, bytes: Option<u64>, basis: Basis| {
         if let Some(bytes) = bytes.filter(|&bytes| bytes > 0) {

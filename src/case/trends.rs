@@ -49,8 +49,7 @@ fn climbing(case: &Case, before: &[usize]) -> Option<Trend> {
 
 /// True for a metrics line that shows the cache full.
 pub fn is_full(fact: &Fact) -> bool {
-    let share = fact.word("usage").and_then(|share| share.parse::<f64>().ok());
-    share.map(|share| if share > 1.5 { share / 100.0 } else { share }).is_some_and(|share| share >= FULL)
+    fact.word("usage").and_then(|share| share.parse::<f64>().ok()).is_some_and(|share| share >= FULL)
 }
 
 /// A cache that stays full while requests are preempted or refused: its facts, when it was.

@@ -8,7 +8,8 @@ pub mod tables;
 use std::sync::Arc;
 
 use crate::extract::arguments::Arguments;
-use crate::facts::Fact;
+use crate::envelope::OriginId;
+use crate::facts::{Fact, FactKind};
 
 /// Fills a fact's figures from an allocator's out-of-memory message.
 pub fn fill_from_allocator(fact: &mut Fact, flat: &str) {
@@ -41,4 +42,27 @@ pub fn fill_from_arguments(fact: &mut Fact, arguments: Arguments) {
         fact.engine = Some(Arc::from(engine));
     }
     fact.arguments = Some(Arc::new(arguments));
+}
+
+/// The facts of a box that a log holds: the devices of `nvidia-smi`, the figures of `torch.cuda.memory_summary()`.
+pub fn facts_of_table(text: &str, line: u64, origin: OriginId, out: &mut Vec<Fact>) {
+    let fact = |kind: FactKind, rule: &str| {
+        let mut fact = Fact::given(kind, rule, line, String::new());
+        fact.place.origin = origin;
+        fact
+    };
+    for gpu in tables::smi(text).map(|smi| smi.gpus).unwrap_or_default() {
+        let mut device = fact(FactKind::Device, "nvidia-smi");
+        device.figures.device = Some(u64::from(gpu.index));
+        device.figures.total_bytes = gpu.total;
+        device.attributes.extend(gpu.name.map(|name| ("device_name".to_owned(), name)));
+        out.push(device);
+    }
+    for summary in tables::memory_summaries(text) {
+        let mut context = fact(FactKind::Context, "memory-summary");
+        context.figures.device = summary.device.map(u64::from);
+        context.figures.allocated_bytes = summary.allocated.current;
+        context.figures.reserved_bytes = summary.reserved.current;
+        out.push(context);
+    }
 }

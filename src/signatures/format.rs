@@ -122,6 +122,11 @@ pub const WORDS: &[&str] = &[
     "reason", "architecture", "template", "payload",
 ];
 
+/// The bit that stands for four bytes in the filter of anchors, 0 to 65535.
+pub const fn gram_bit(gram: u32) -> usize {
+    (gram.wrapping_mul(0x9E37_79B1) >> 16) as usize
+}
+
 /// Replaces every `{name}` of a pattern by the named capture that it stands for.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! The table of recognisers: data in `*.toml`, one file for each software, made static by the build script.
 //!
-//! All literal anchors go into one automaton; a pattern is compiled when its anchor is first seen.
+//! Anchors are found by an index that the build script makes; a pattern is compiled when its anchor is first seen.
 
 pub mod format;
 
@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use regex::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 
 use crate::facts::{Ends, FactKind, Stage};
 use crate::post_mortem::Figures;
@@ -160,33 +159,17 @@ pub enum RulesError {
     },
 }
 
-/// Every signature, ready to search.
+/// Every signature, ready to search. Nothing is built for those that are compiled in.
 pub struct Table {
     own: Vec<Signature>,
-    automaton: AhoCorasick,
-    /// The signature of each anchor.
-    owners: Vec<u32>,
     patterns: Vec<OnceLock<Option<Regex>>>,
 }
 
 impl Table {
     /// The signatures that are compiled in, and a user's own.
     pub fn new(own: Vec<Signature>) -> Self {
-        let mut anchors: Vec<&str> = Vec::new();
-        let mut owners = Vec::new();
-        for (index, signature) in SIGNATURES.iter().chain(&own).enumerate() {
-            for anchor in signature.anchors.iter() {
-                anchors.push(anchor);
-                owners.push(u32::try_from(index).unwrap_or(u32::MAX));
-            }
-        }
-        let automaton = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .build(&anchors)
-            .unwrap_or_else(|_| no_anchors());
         let patterns = (0..SIGNATURES.len() + own.len()).map(|_| OnceLock::new()).collect();
-        Table { own, automaton, owners, patterns }
+        Table { own, patterns }
     }
 
     fn signature(&self, index: usize) -> &Signature {
@@ -202,7 +185,8 @@ impl Table {
     /// and the words by which a failure is known that no signature knows.
     pub fn needles(&self) -> impl Iterator<Item = &str> {
         const FORMS: &[&str] = &[
-            "Traceback (most", "  File \"", "ERROR", "CRITICAL", "FATAL", "Error:", "error:", "panicked at", "Exception:", " Killed", "terminate called",
+            "Traceback (most", "  File \"", "ERROR", "CRITICAL", "FATAL", "Error:", "error:", "panicked at", "Exception:", "Killed", "terminate called",
+            "Failed to", "failed to", "fatal:", "Aborted", "Fatal ", "Segmentation fault",
         ];
         let everyday = |fact: FactKind| {
             matches!(fact, FactKind::RequestServed | FactKind::Metrics | FactKind::Payload | FactKind::Benign | FactKind::Context | FactKind::Device)
@@ -214,41 +198,55 @@ impl Table {
     /// The signatures found in a flat text (white space squeezed), in the order of their position.
     pub fn hits(&self, flat: &str) -> Vec<Hit<'_>> {
         let mut found: Vec<(usize, usize, usize)> = Vec::new();
-        for hit in self.automaton.find_overlapping_iter(flat) {
-            let index = self.owners[hit.pattern().as_usize()] as usize;
+        let mut add = |index: usize, start: usize, end: usize| {
             if !found.iter().any(|&(seen, ..)| seen == index) {
-                found.push((index, hit.start(), hit.end()));
+                found.push((index, start, end));
+            }
+        };
+        let bytes = flat.as_bytes();
+        for (at, gram) in bytes.windows(4).enumerate() {
+            let gram = u32::from_le_bytes([gram[0], gram[1], gram[2], gram[3]]);
+            let bit = format::gram_bit(gram);
+            if GRAM_BITS[bit >> 6] >> (bit & 63) & 1 == 0 {
+                continue;
+            }
+            let first = ANCHORS.partition_point(|row| row.0 < gram);
+            for &(_, offset, signature, anchor) in ANCHORS[first..].iter().take_while(|row| row.0 == gram) {
+                let Some(start) = at.checked_sub(usize::from(offset)) else { continue };
+                if bytes[start..].starts_with(anchor.as_bytes()) {
+                    add(usize::from(signature), start, start + anchor.len());
+                }
             }
         }
-        let mut hits: Vec<Hit<'_>> = found
-            .into_iter()
-            .filter_map(|(index, start, end)| self.matched(index, flat, start, end))
-            .collect();
+        for (index, signature) in self.own.iter().enumerate() {
+            for anchor in signature.anchors.iter() {
+                if let Some(start) = flat.find(anchor.as_ref()) {
+                    add(SIGNATURES.len() + index, start, start + anchor.len());
+                }
+            }
+        }
+        let mut hits: Vec<Hit<'_>> = found.into_iter().filter_map(|(index, start, end)| self.matched(index, flat, start, end)).collect();
         hits.sort_by_key(|hit| hit.start);
         hits
     }
 
     fn matched(&self, index: usize, flat: &str, start: usize, end: usize) -> Option<Hit<'_>> {
         let signature = self.signature(index);
-        let mut hit = Hit {
-            signature,
-            start,
-            end,
-            figures: Figures::default(),
-            attributes: BTreeMap::new(),
-            payload: None,
-        };
+        let mut hit = Hit { signature, start, end, figures: Figures::default(), attributes: BTreeMap::new(), payload: None };
         if let Some(pattern) = &signature.pattern {
-            let regex = self.patterns[index].get_or_init(|| Regex::new(pattern).ok()).as_ref()?;
-            let captures = regex.captures(flat)?;
+            let regex = self.patterns[index].get_or_init(|| compile(pattern)).as_ref()?;
+            let captures = regex.captures(flat.as_bytes())?;
             let whole = captures.get(0)?;
             (hit.start, hit.end) = (whole.start(), whole.end());
             for name in regex.capture_names().flatten() {
                 if let Some(group) = captures.name(name) {
                     if name == "payload" {
                         hit.payload = Some((group.start(), group.end()));
+                    } else if format::FRACTIONS.contains(&name) && flat.as_bytes().get(group.end()) == Some(&b'%') {
+                        let percent: Option<f64> = String::from_utf8_lossy(group.as_bytes()).parse().ok();
+                        hit.capture(name, &percent.map_or(String::new(), |percent| (percent / 100.0).to_string()));
                     } else {
-                        hit.capture(name, group.as_str());
+                        hit.capture(name, &String::from_utf8_lossy(group.as_bytes()));
                     }
                 }
             }
@@ -260,9 +258,10 @@ impl Table {
     }
 }
 
-/// An automaton that finds nothing: what is left when the anchors cannot be built.
-fn no_anchors() -> AhoCorasick {
-    AhoCorasick::builder().build(std::iter::empty::<&str>()).unwrap_or_else(|_| unreachable!("an empty automaton builds"))
+/// Compiles a pattern for bytes: its classes are ASCII, which makes them small and quick to compile. A pattern that
+/// names other characters in a class is compiled with Unicode.
+pub fn compile(pattern: &str) -> Option<Regex> {
+    RegexBuilder::new(pattern).unicode(false).build().or_else(|_| Regex::new(pattern)).ok()
 }
 
 impl Hit<'_> {
@@ -378,10 +377,10 @@ fn own_signature(software: &str, engine: Option<&str>, e: format::Entry) -> Resu
     };
     let pattern = e.pattern.as_deref().map(format::expand).transpose()?;
     if let Some(pattern) = &pattern {
-        Regex::new(pattern).map_err(|e| e.to_string())?;
+        RegexBuilder::new(pattern).build().map_err(|e| e.to_string())?;
     }
-    if e.anchor.all().is_empty() {
-        return Err("it needs an `anchor`".into());
+    if e.anchor.all().is_empty() || e.anchor.all().iter().any(|anchor| anchor.len() < 4) {
+        return Err("it needs an `anchor` of at least four bytes".into());
     }
     let parser = match e.parser.as_deref() {
         Some(name) => Some(Parser::from_name(name).ok_or_else(|| format!("unknown parser `{name}`"))?),

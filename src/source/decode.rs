@@ -13,6 +13,9 @@ use super::Ledger;
 /// this is what can be lost.
 const STEP: usize = 512;
 
+/// Kibibytes of memory that unpacking xz may take; a hostile file may ask for 4 GiB.
+const XZ_MEMORY_KIB: u32 = 256 * 1024;
+
 /// What a file is packed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packing {
@@ -58,7 +61,7 @@ impl Lenient {
         let inner: Box<dyn Read> = match packing {
             Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(packed)),
             Packing::Zstd => Box::new(Zstd::new(packed)),
-            Packing::Xz => Box::new(lzma_rust2::XzReader::new(BufReader::new(packed), true)),
+            Packing::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(BufReader::new(packed), true, XZ_MEMORY_KIB)),
             Packing::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(packed)),
         };
         Self { inner, packing, ledger, ended: false }
