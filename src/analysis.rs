@@ -30,7 +30,7 @@ pub struct Options {
     pub exit_code: Option<i32>,
     /// The model, if the log does not name it.
     pub model: Option<String>,
-    /// The device's name, if the log does not give it.
+    /// The device's name, or its memory (`24GiB`), if the log does not give it.
     pub gpu: Option<String>,
     /// The command that was run.
     pub command: Option<String>,
@@ -75,7 +75,7 @@ impl Options {
 /// Reads one log to its end and says what it tells.
 ///
 /// # Errors
-/// When there is nothing in it that could be a log; what can be read of a damaged one is reported.
+/// When there is nothing in it that could be a log, or reading fails; what can be unpacked of a damaged one is reported.
 pub fn analyze(reader: impl Read + Send + 'static, options: &Options) -> Result<PostMortem, SourceError> {
     Analyzer::new(options).run(Reader::from_read(Box::new(reader))?, "-")
 }
@@ -95,7 +95,7 @@ impl<'o> Analyzer<'o> {
     /// Reads one log to its end and says what it tells.
     ///
     /// # Errors
-    /// When reading fails before anything could be read.
+    /// When reading fails. Damaged data are not that: they end the log, and the report names the problem.
     pub fn run(&self, mut reader: Reader, name: &str) -> Result<PostMortem, SourceError> {
         let mut envelope = Envelope::new();
         let mut assembler = Assembler::default();

@@ -1,7 +1,7 @@
 //! What wraps a line: container, orchestrator and process prefixes, ANSI, progress bars.
 //!
 //! Wrappers lie in each other in any order, so they are taken off in turns until nothing more comes off. Those that one
-//! line proves ([`prefix`], [`json`]) come off at once. Those that only several lines prove ([`weak`]) are decided in
+//! line proves (`prefix`, `json`) come off at once. Those that only several lines prove (`weak`) are decided in
 //! stages, each with the others behind it. Numbers of physical lines survive whatever happens to the text.
 
 mod clean;

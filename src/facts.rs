@@ -210,6 +210,8 @@ pub struct Place {
     pub last_line: u64,
     /// Who wrote it.
     pub origin: OriginId,
+    /// Which text of its record it is of: 0 the message, then the exceptions.
+    pub part: u32,
     /// When.
     pub stamp: Option<Arc<Stamp>>,
     /// The level that its writer gave.
@@ -283,7 +285,7 @@ impl Fact {
             repeats: 1,
             rank: None,
             is_exception: false,
-            place: Place { first_line: last_line, last_line, origin: OriginId(0), stamp: None, level: None, text: Arc::from(text) },
+            place: Place { first_line: last_line, last_line, origin: OriginId(0), part: 0, stamp: None, level: None, text: Arc::from(text) },
         }
     }
 

@@ -34,7 +34,7 @@ pub struct PostMortem {
     pub memory: Memory,
     /// What happened when.
     pub timeline: Vec<Event>,
-    /// How many secrets were masked in this report.
+    /// In how many places of this report a secret was masked.
     pub secrets_masked: u64,
 }
 
@@ -98,9 +98,9 @@ pub struct Incident {
     pub occurrences: u64,
     /// The rank or device that failed first, when there are several.
     pub rank: Option<u32>,
-    /// First line of the evidence.
+    /// First line of the evidence for the cause.
     pub first_line: u64,
-    /// Last line of the evidence.
+    /// Last line of the evidence for the cause.
     pub last_line: u64,
     /// The decisive message's figures.
     pub figures: Figures,
@@ -196,7 +196,7 @@ pub struct Figures {
     /// Bytes of CUDA graphs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graph_bytes: Option<u64>,
-    /// Bytes of the whole key-value cache.
+    /// Bytes of the whole key-value cache; no signature gives it yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kv_cache_bytes: Option<u64>,
     /// Host bytes: what the killed or refused process held or wanted.
@@ -236,10 +236,10 @@ impl Figures {
 pub struct Evidence {
     /// Line that it begins on, 1-based.
     pub line: u64,
-    /// Line that it ends on.
+    /// Line that it ends on; absent when it is the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_line: Option<u64>,
-    /// `YYYY-MM-DDTHH:MM:SS[.fff]` with the offset if the log gives one; absent without a full date.
+    /// `YYYY-MM-DDTHH:MM:SS[.fff]` with the offset if the log gives one; null without a full date.
     pub time: Option<String>,
     /// What it shows.
     pub role: Role,
@@ -283,7 +283,7 @@ pub struct Remedy {
     pub rationale: String,
     /// What it costs.
     pub tradeoff: String,
-    /// The command, when it was checked; null otherwise.
+    /// The command, when it was checked; null otherwise, and always so far.
     pub command: Option<String>,
     /// Changes of flags.
     pub changes: Vec<Change>,
@@ -357,14 +357,14 @@ pub struct Ledger {
 /// One share of a device's memory.
 #[derive(Debug, Clone, Serialize)]
 pub struct Component {
-    /// `weights`, `kv-cache`, `activations`, `allocated-by-pytorch`, `reserved-unallocated`, `private-pools`,
-    /// `other-processes`, `outside-the-allocator`, `free`.
+    /// `weights`, `kv-cache`, `activations`, `graphs`, `allocated-by-pytorch`, `other-allocations`,
+    /// `reserved-unallocated`, `outside-the-allocator`, `other-processes`, `free`.
     pub name: &'static str,
     /// Its bytes.
     pub bytes: u64,
     /// Where the figure comes from.
     pub basis: Basis,
-    /// The line that it was read from.
+    /// The line of the decisive message, for a logged figure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
 }

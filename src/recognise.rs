@@ -89,6 +89,11 @@ impl<'t> Recogniser<'t> {
         if !benign {
             for exception in &record.exceptions {
                 let mut flat = exception.text.flat();
+                if let Some(assertion) = bare_assertion(exception) {
+                    // A bare assertion says in its source line what did not hold.
+                    flat.text.push_str(": ");
+                    flat.text.push_str(assertion);
+                }
                 clip(&mut flat.text);
                 let hits = self.table.hits(&flat.text);
                 units.push((flat, hits, Some(exception)));
@@ -99,8 +104,12 @@ impl<'t> Recogniser<'t> {
             !s.weak && (by_form || !s.needs_failure) && s.fact.is_failure()
         };
         let any_exact = units.iter().any(|(_, hits, _)| hits.iter().any(is_exact));
-        for (flat, hits, exception) in units {
+        for (part, (flat, hits, exception)) in (0..).zip(units) {
+            let first = out.len();
             context.facts_of_text(&flat, hits, exception, any_exact, out);
+            for fact in &mut out[first..] {
+                fact.place.part = part;
+            }
         }
         if self.repeats(record) {
             let mut fact = context.fact(FactKind::Context, "repetition", Strength::Exact, None);
@@ -382,6 +391,7 @@ impl Context<'_> {
                 first_line: record.first_line,
                 last_line: record.last_line,
                 origin: record.origin,
+                part: 0,
                 stamp: record.stamp.clone(),
                 level: record.level,
                 text: Arc::from(""),
@@ -526,6 +536,12 @@ fn repeats_itself(text: &str) -> bool {
     let Some((cut, _)) = text.char_indices().rev().nth(40).filter(|_| text.len() > 600) else { return false };
     let phrase = text[cut..].trim_matches(['"', '\'', ' ', '.']);
     phrase.len() > 24 && phrase.contains(' ') && text.matches(phrase).count() >= REPETITIONS as usize
+}
+
+/// The source line of an assertion without a message.
+fn bare_assertion(exception: &Exception) -> Option<&str> {
+    let is_bare = exception.class == "AssertionError" && exception.text.lines.len() == 1 && exception.text.lines[0].1.trim() == "AssertionError";
+    exception.frames.last().map(|frame| frame.code.as_str()).filter(|code| is_bare && code.starts_with("assert "))
 }
 
 /// The engine whose program a help text is of.

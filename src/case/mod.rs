@@ -107,7 +107,7 @@ impl Case {
     /// another server's table knows is a guess, and none where the text is no failure by its form.
     fn settle_meanings(&mut self, engine: Option<&str>) {
         self.facts.retain(|fact| fact.strength != Strength::Weak || deployment::speaks_of(&fact.software, engine));
-        let place = |fact: &Fact| (fact.place.origin, fact.place.first_line);
+        let place = |fact: &Fact| (fact.place.origin, fact.place.first_line, fact.place.part);
         let is_foreign = |fact: &Fact| {
             engine.is_some() && fact.kind.is_failure() && deployment::is_of_a_server(&fact.software) && !deployment::speaks_of(&fact.software, engine)
         };
@@ -121,10 +121,9 @@ impl Case {
                 fact.strength = Strength::Weak;
             }
         }
-        let mut meant: HashSet<(OriginId, u64, Strength)> = HashSet::new();
+        let mut meant: HashSet<(OriginId, u64, u32)> = HashSet::new();
         self.facts.retain(|fact| {
-            let (origin, line) = place(fact);
-            !fact.kind.is_failure() || fact.strength != Strength::Exact || meant.insert((origin, line, fact.strength))
+            !fact.kind.is_failure() || fact.strength != Strength::Exact || meant.insert(place(fact))
         });
     }
 
@@ -142,6 +141,11 @@ impl Case {
             // The kernel speaks of the run that is on.
             let of_kernel = container.as_deref() == Some("kernel") && !self.runs.is_empty();
             let mut run = if of_kernel { Some(self.runs.len() - 1) } else { open.get(&container).copied() };
+            if run.is_none() && self.runs.len() == 1 && self.runs[0].container.as_deref() == Some("kernel") {
+                // So far only the kernel has spoken; it spoke of the run that begins here.
+                self.runs[0].container.clone_from(&container);
+                run = Some(0);
+            }
             if fact.kind == FactKind::RunStart {
                 let mark = (fact.rule.clone(), fact.place.origin);
                 let failed_before_any_start = |r: usize| !self.runs[r].has_start && self.runs[r].facts.iter().any(|&i| self.facts[i].kind.is_failure());

@@ -200,7 +200,10 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
     let mut candidates: Vec<usize> = episode.facts.iter().copied().filter(|&i| facts[i].kind.is_failure()).collect();
     let was_up = episode.served_after || run.ready.is_some_and(|ready| episode.facts.first().is_some_and(|&first| ready < first));
     let fatal = episode.facts.iter().any(|&i| ends_process(&facts[i]));
-    let died = !episode.survived && (fatal || !was_up);
+    // A script has no clients: an exception that nobody caught ends it, also after it has answered.
+    let is_script = !matches!(engine, Some("tgi" | "vllm" | "sglang" | "llama.cpp" | "ollama" | "lmdeploy" | "tensorrt-llm"));
+    let uncaught = is_script && candidates.last().is_some_and(|&i| facts[i].is_exception && facts[i].place.level.is_none());
+    let died = !episode.survived && (fatal || !was_up || uncaught);
 
     // What stands after an order to stop is the stop.
     let told_to_stop = run.facts.iter().copied().find(|&i| matches!(facts[i].kind, FactKind::StopSignal | FactKind::OrderlyStop));
@@ -210,7 +213,7 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
     let stops_first = told_to_stop.is_some_and(|stop| first_trouble.is_none_or(|trouble| stop <= trouble));
     let at_work = told_to_stop.is_some_and(|stop| matches!(case.stages[stop], Some(Stage::Train | Stage::Download)));
     let served: u64 = run.facts.iter().map(|&i| &facts[i]).filter(|f| f.kind == FactKind::RequestServed).map(|f| f.repeats).sum();
-    if was_up && !fatal && served > candidates.len() as u64 && candidates.len() < 3 && candidates.iter().all(|&i| is_of_a_client(&facts[i])) {
+    if was_up && !fatal && served > candidates.len() as u64 && (candidates.len() < 3 || candidates.iter().all(|&i| facts[i].kind != FactKind::Overload)) && candidates.iter().all(|&i| is_of_a_client(&facts[i])) {
         return None;
     }
     let killed_in_the_end = episode.facts.iter().any(|&i| exit_signal(&facts[i]) == Some(9));
@@ -237,7 +240,7 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
     if unexplained_form && !died {
         return None;
     }
-    candidates.sort_by_key(|&i| (standing(&facts[i]), facts[i].place.first_line, Reverse(facts[i].priority)));
+    candidates.sort_by_key(|&i| (standing(&facts[i]), facts[i].place.first_line, facts[i].place.part, Reverse(facts[i].priority)));
     let first = said_by_the_engine(facts, &candidates).or(candidates.first().copied())?;
     // Of the copies of one message the most complete is decisive.
     let same = |i: usize| facts[i].kind == facts[first].kind && standing(&facts[i]) == standing(&facts[first]);
@@ -311,7 +314,8 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
         cause,
         confidence: round(weight),
         run: run_index,
-        stage: situation.stage,
+        // Of the causes that are about training, the phase is that, whatever the marks say.
+        stage: if cause.id == "training-oom" { Some(Stage::Train) } else { situation.stage },
         decisive: root,
         proof,
         context,

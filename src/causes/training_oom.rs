@@ -24,6 +24,9 @@ optimizer, LoRA or QLoRA instead of full weights, or sharding over devices (FSDP
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
+    if let Some(claim) = kept_for_backward(s) {
+        return Some(claim);
+    }
     memory_at(s, &[Stage::Train], "memory ran out in a training step")
 }
 
@@ -46,4 +49,14 @@ fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
         advice("checkpointing", "Switch gradient checkpointing on", "Activations are computed again instead of kept.", "About a third more time."),
         advice("lighter-optimizer", "Train adapters (LoRA, QLoRA), or use an 8-bit or paged optimizer", "Gradients and optimizer state are several times the weights.", "Some capacity of the fine-tune."),
     ]
+}
+
+/// Inference frees each layer's activations; a plain forward pass that holds several times the weights keeps them for
+/// the backward pass.
+fn kept_for_backward(s: &Situation<'_>) -> Option<Claim> {
+    let plain_forward = s.is(FactKind::OutOfMemory) && !s.fact.stage_is_proven && matches!(s.engine, Some("transformers" | "pytorch"));
+    let f = &s.figures;
+    let (allocated, weights) = (f.allocated_bytes?, f.weights_bytes?);
+    let several = weights > 0 && allocated / 3 >= weights && f.tried_bytes? < allocated;
+    if plain_forward && several && s.at(&[Stage::Serve]) { Claim::new(0.87, "a forward pass held several times the weights") } else { None }
 }

@@ -93,21 +93,23 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         rules,
         keep_secrets: args.no_redact,
     };
-    let (inputs, refused) = inputs(args)?;
+    let inputs = inputs(args)?;
     let mut entries: Vec<report::Outcome> = Vec::new();
     let mut outcome = Outcome::Healthy;
-    for error in refused {
-        outcome = Outcome::Refused;
-        entries.push(report::Outcome::Failure(report::Failure::new(name_of(&error), error.to_string())));
-        tell(&miette::Report::new(error));
-    }
     let analyzer = Analyzer::new(&options);
     for input in inputs {
-        let name = match &input {
-            Input::Path(path) => path.display().to_string(),
-            Input::Stdin => "-".to_owned(),
+        let (name, result) = match input {
+            Ok(input) => {
+                let name = match &input {
+                    Input::Path(path) => path.display().to_string(),
+                    Input::Stdin => "-".to_owned(),
+                };
+                let result = source::open(&input).and_then(|reader| analyzer.run(reader, &name));
+                (name, result)
+            }
+            Err(error) => (name_of(&error), Err(error)),
         };
-        match source::open(&input).and_then(|reader| analyzer.run(reader, &name)) {
+        match result {
             Ok(report) => {
                 if !report.incidents.is_empty() && !args.exit_zero {
                     outcome = outcome.max(Outcome::Incidents);
@@ -138,7 +140,8 @@ fn name_of(error: &SourceError) -> String {
     }
 }
 
-fn inputs(args: &Args) -> Result<(Vec<Input>, Vec<SourceError>), Failure> {
+/// What is to be read, in the order in which it was named; what cannot be is in its place.
+fn inputs(args: &Args) -> Result<Vec<Result<Input, SourceError>>, Failure> {
     if let Some(list) = &args.files_from {
         let lines: io::Result<Vec<String>> = if list == Path::new("-") {
             io::stdin().lock().lines().collect()
@@ -148,17 +151,21 @@ fn inputs(args: &Args) -> Result<(Vec<Input>, Vec<SourceError>), Failure> {
         let lines = lines.map_err(|error| {
             miette!(code = "oomdoc::files_from", help = "give a file that holds one path a line", "cannot read the list {}: {error}", list.display())
         })?;
-        let paths = lines.into_iter().filter(|line| !line.trim().is_empty()).map(|line| Input::Path(PathBuf::from(line)));
-        return Ok((paths.collect(), Vec::new()));
+        let paths = lines.into_iter().filter(|line| !line.trim().is_empty()).map(|line| Ok(Input::Path(PathBuf::from(line))));
+        return Ok(paths.collect());
     }
     if args.paths.is_empty() {
         if io::stdin().is_terminal() {
             let help = "name a log (`oomdoc analyze server.log`) or pipe one (`docker logs NAME 2>&1 | oomdoc analyze`)";
             return Err(miette!(code = "oomdoc::no_input", help = help, "there is nothing to read: no path was given and standard input is a terminal").into());
         }
-        return Ok((vec![Input::Stdin], Vec::new()));
+        return Ok(vec![Ok(Input::Stdin)]);
     }
-    Ok(source::expand(&args.paths))
+    let expanded = |path: &PathBuf| {
+        let (inputs, refused) = source::expand(std::slice::from_ref(path));
+        inputs.into_iter().map(Ok).chain(refused.into_iter().map(Err)).collect::<Vec<_>>()
+    };
+    Ok(args.paths.iter().flat_map(expanded).collect())
 }
 
 fn write(args: &Args, entries: &[report::Outcome]) -> Result<(), Failure> {

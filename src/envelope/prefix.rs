@@ -198,7 +198,7 @@ fn is_start_within(text: &str, depth: u8) -> bool {
         || is_exception(text)
         || begins_with_function(text)
         || stream_pair(text).is_some_and(|(_, _, len)| is_start_within(&text[len..], depth - 1))
-        || matches!(service(text), Some(s) if s.sure)
+        || named_service(text).is_some()
 }
 
 /// Stricter than [`is_start`], for a line behind an indentation: a level alone, a function's or an exception's name may
@@ -368,7 +368,7 @@ fn named_pod(text: &str) -> Option<Found> {
     let named = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'));
     let rest = &inner[close + 2..];
     let of_a_pod = named(pod) && named(container) && pod.contains('-') && container.bytes().any(|b| b.is_ascii_lowercase());
-    (of_a_pod && (is_start(rest) || rest.starts_with('(')))
+    (of_a_pod && (is_start(beginning(rest)) || rest.starts_with('(')))
         .then(|| Found { container: Some(format!("pod/{pod}/{container}")), ..Found::new(one_space(text, close + 2)) })
 }
 
@@ -515,8 +515,17 @@ pub(super) fn service(text: &str) -> Option<Service<'_>> {
             .is_some_and(|(service, n)| !service.is_empty() && !n.is_empty() && n.len() <= 3 && n.bytes().all(|b| b.is_ascii_digit()));
     // One space is all that the longest name gets from docker-compose 1, but so do the columns of tables.
     let padded = spaces >= 2 && !rest.contains(" | ");
-    let sure = numbered && (padded || has_own_header(rest) || find_nested(rest) || begins_with_level(rest));
+    let sure = numbered && (padded || has_own_header(rest) || find_nested(beginning(rest)) || begins_with_level(rest));
     Some(Service { name, len, column, sure })
+}
+
+/// As much of a text as is looked at to see whether a wrapper begins it: wrappers may lie in each other without end.
+fn beginning(text: &str) -> &str {
+    let mut end = text.len().min(512);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// True if there is another wrapper behind a service's.

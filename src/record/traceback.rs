@@ -443,6 +443,9 @@ fn joint(trimmed: &str) -> Option<Link> {
 fn begins_anew(trimmed: &str) -> bool {
     let starts = ["INFO:", "WARNING:", "ERROR:", "usage:", "Error: ", "[GIN]", "slurmstepd:", "srun:", "Process ", "frame #", "nanobind:"];
     starts.iter().any(|start| trimmed.starts_with(start))
+        || trimmed == "Killed"
+        || trimmed.starts_with("+ ")
+        || trimmed.starts_with("$ ")
         || trimmed.contains("%|")
         || trimmed.contains("resource_tracker:")
         || trimmed.contains("Warning: ")

@@ -48,7 +48,7 @@ pub struct Signature {
     pub hints: Option<FactKind>,
     /// The cause that a user's own rule names.
     pub cause: Option<Text>,
-    /// Units of numbers that are printed without one.
+    /// Units of numbers that are printed without one, or whose printed unit means another (`GB` that is GiB).
     pub units: Pairs,
     /// Constant attributes.
     pub set: Pairs,
@@ -341,7 +341,7 @@ pub fn parse_size(text: &str, unit: Option<&str>, decimal: bool) -> Option<i64> 
     (bytes.abs() < 1e18).then_some(bytes.round() as i64)
 }
 
-/// Reads a user's own signatures: every `*.toml` below a folder.
+/// Reads a user's own signatures: every `*.toml` in a folder. Frame rules in them are not used.
 ///
 /// # Errors
 /// A folder that cannot be read, a file that is not valid, a placeholder or word that is not known.
