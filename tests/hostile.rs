@@ -1,0 +1,475 @@
+//! A log may hold anything: nothing of it is obeyed by what shows the report, and nothing of it costs more than its size.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use oomdoc::analysis::Analyzer;
+use oomdoc::report::{self, Format, Style};
+use oomdoc::source::Reader;
+use oomdoc::{Options, PostMortem};
+use proptest::prelude::*;
+use pulldown_cmark::{Event, Options as Extensions, Parser, Tag};
+
+static OPTIONS: LazyLock<Options> = LazyLock::new(Options::default);
+static ANALYZER: LazyLock<Analyzer<'static>> = LazyLock::new(|| Analyzer::new(&OPTIONS));
+
+fn analyze(bytes: impl Into<Vec<u8>>) -> Option<PostMortem> {
+    Reader::from_bytes(bytes).and_then(|reader| ANALYZER.run(reader, "-")).ok()
+}
+
+const FORMATS: &[Format] = &[Format::Text, Format::Markdown, Format::Json, Format::Ndjson, Format::Html];
+
+fn render(report: &PostMortem, format: Format, color: bool) -> String {
+    let mut out = Vec::new();
+    report::write(format, &[report.clone().into()], &Style { color, ..Style::default() }, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+// ------------------------------------------------------------------------------------------------- what shows the report
+
+/// Terminal sequences, markup, text that runs backwards or hides, and ends of what a report may quote it in.
+const HOSTILE: &[&str] = &[
+    "\u{1b}[2J\u{1b}[H\u{1b}]0;evil\u{7}",
+    "\u{1b}]8;;http://evil.example/\u{1b}\\evil\u{1b}]8;;\u{1b}\\",
+    "\u{1b}P+q544e\u{1b}\\",
+    "\u{9b}31m\u{9d}0;evil\u{9c}",
+    "\u{8}\u{8}\u{8}\u{c}\u{b}\u{e}\u{7f}\u{84}",
+    "over\rwritten",
+    "<script>evil()</script>",
+    "<img src=x onerror=evil()>",
+    "\"><svg/onload=evil()>",
+    "' onmouseover='evil()",
+    "</code></pre><iframe src=//evil.example>",
+    "<!-- --><![CDATA[<evil>]]><?evil?>",
+    "&lt;evil&gt; &#60;evil&#62;",
+    "```\n<evil>\n```",
+    "~~~~\n# evil\n~~~~",
+    "`evil` ``evil`` *evil* _evil_ ~~evil~~ | evil | evil |",
+    "[evil](javascript:evil()) ![evil](http://evil.example/x.png) [evil]: http://evil.example",
+    "<http://evil.example/> www.evil.example evil@evil.example https://evil.example/a",
+    "\n# evil\n\n- evil\n\n> evil\n\n---\n",
+    "\u{202e}live\u{202c} \u{2066}evil\u{2069} \u{200f}\u{61c}",
+    "e\u{200b}vi\u{200d}l\u{feff}\u{2060}\u{ad}\u{2028}\u{2029}\u{85}",
+    "\u{e0065}\u{e0076}\u{e0069}\u{e006c}\u{e007f}",
+    "Z\u{334}\u{335}\u{336}\u{337}\u{338}\u{339}\u{33a}\u{33b}\u{33c}\u{33d}\u{33e}algo",
+    "{{ evil }} {% evil %} ${evil} $(evil) `evil` ; evil & evil | evil",
+];
+
+/// Logs with a fragment wherever a report may take text from: messages, names, paths, arguments, versions, loggers.
+fn poisoned(fragment: &str) -> String {
+    let plain = fragment.replace('\n', " ");
+    format!(
+        "llm-1  | INFO 03-20 10:00:00 [api_server.py:1043] vLLM API server version 0.8.5{plain}\n\
+         llm-1  | INFO 03-20 10:00:01 [config.py:209] non-default args: {{'model': 'acme/{plain}', 'dtype': '{plain}', '{plain}': '{plain}', 'max_model_len': 8192}}\n\
+         llm-1  | INFO 03-20 10:00:02 [core.py:61] Initializing a V1 LLM engine (v0.8.5{plain}) with config: model='acme/{plain}', dtype={plain}, quantization={plain}\n\
+         llm-1  | Traceback (most recent call last):\n\
+         llm-1  |   File \"/opt/{plain}/worker.py\", line 7, in {plain}\n\
+         llm-1  |     {plain}\n\
+         llm-1  | torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB. {fragment} GPU 0 ({plain}) has a total capacity of 15.77 GiB of which 97.88 MiB is free.\n\
+         llm-1  | ValueError: {fragment} {fragment}\n\
+         2025-03-20T10:00:03.000000Z  INFO text_generation_launcher: Args {{ model_id: \"{plain}\", quantize: Some(\"{plain}\") }}\n\
+         2025-03-20T10:00:04.000000Z ERROR {plain}: text_generation_launcher: {fragment}\n\
+         [Thu Mar 20 10:00:05 2025] Memory cgroup out of memory: Killed process 7 ({plain}) total-vm:88102340kB, anon-rss:30992180kB\n\
+         Error: {fragment}\n"
+    )
+}
+
+/// Every fragment, as text and as a JSON logger would carry it.
+fn poisoned_reports() -> Vec<(String, PostMortem)> {
+    let mut reports = Vec::new();
+    for fragment in HOSTILE {
+        let log = poisoned(fragment);
+        let carried: String = log.lines().map(|line| format!("{}\n", serde_json::json!({"log": format!("{line}\n"), "stream": "stderr", "time": "2025-03-20T10:00:00.123456789Z"}))).collect();
+        for log in [log, carried] {
+            let mut report = analyze(log).unwrap();
+            assert!(!report.incidents.is_empty());
+            report.source.name = fragment.to_string();
+            reports.push((fragment.escape_debug().to_string(), report));
+        }
+    }
+    reports
+}
+
+fn is_hidden(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[test]
+fn no_control_or_hidden_character_reaches_any_format() {
+    for (fragment, report) in poisoned_reports() {
+        for format in FORMATS {
+            let text = render(&report, *format, false);
+            let bad = text.chars().find(|c| c.is_control() && *c != '\n' || is_hidden(*c));
+            assert_eq!(bad, None, "{fragment} in {format:?}");
+        }
+    }
+}
+
+#[test]
+fn colours_are_the_only_sequences_in_a_coloured_text() {
+    for (fragment, report) in poisoned_reports() {
+        let text = render(&report, Format::Text, true);
+        for sequence in text.split('\u{1b}').skip(1) {
+            let end = sequence.find(|c: char| !c.is_ascii_digit() && !matches!(c, ';' | '['));
+            assert!(sequence.starts_with('[') && end.is_some_and(|end| sequence[end..].starts_with('m')), "{fragment}: {sequence:?}");
+        }
+        assert!(!text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\u{1b}')), "{fragment}");
+    }
+}
+
+#[test]
+fn markdown_holds_no_markup_of_the_log() {
+    for (fragment, report) in poisoned_reports() {
+        let text = render(&report, Format::Markdown, false);
+        let extensions = Extensions::ENABLE_TABLES | Extensions::ENABLE_STRIKETHROUGH | Extensions::ENABLE_FOOTNOTES;
+        let mut columns = None;
+        for event in Parser::new_ext(&text, extensions) {
+            match &event {
+                Event::Html(html) | Event::InlineHtml(html) => {
+                    // Foldings are the writer's own.
+                    let own = html.split_inclusive('>').all(|tag| ["<details>", "</details>", "<summary>", "</summary>", "<br>", "<sub>", "</sub>"].contains(&tag.trim()) || !tag.contains('<'));
+                    assert!(own && !html.contains("evil"), "{fragment}: {html:?}");
+                }
+                Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => panic!("{fragment}: a link to {dest_url}"),
+                Event::Start(Tag::Table(alignments)) => columns = Some(alignments.len()),
+                Event::Start(Tag::FootnoteDefinition(name)) => panic!("{fragment}: {name}"),
+                Event::Start(Tag::Strikethrough) => panic!("{fragment}: struck through"),
+                _ => {}
+            }
+        }
+        let _ = columns;
+        for (index, event) in Parser::new_ext(&text, extensions).enumerate() {
+            // Nothing of the log is a heading or an item of its own.
+            if matches!(event, Event::Start(Tag::Heading { .. })) {
+                let heading: String = Parser::new_ext(&text, extensions).skip(index + 1).take_while(|e| !matches!(e, Event::End(_))).filter_map(|e| if let Event::Text(t) = e { Some(t.to_string()) } else { None }).collect();
+                assert_ne!(heading.trim(), "evil", "{fragment}");
+            }
+        }
+    }
+}
+
+#[test]
+fn html_holds_no_markup_of_the_log() {
+    for (fragment, report) in poisoned_reports() {
+        let page = render(&report, Format::Html, false).to_lowercase();
+        for tag in ["<script", "<img", "<svg", "<iframe", "<evil", "<?evil", "<![cdata", "onerror=evil()>", "\"evil", "'evil", "href=\"javascript", "href=\"http://evil"] {
+            // In text `<` and quotes are escaped, so that none of these can be there.
+            assert!(!page.contains(tag), "{fragment}: {tag} in {}", &page[page.find(tag).unwrap().saturating_sub(80)..][..160]);
+        }
+        assert_eq!(page.matches("<body").count(), 1, "{fragment}");
+        assert_eq!(page.matches("</html>").count(), 1, "{fragment}");
+        let tags = page.matches("<pre").count();
+        assert_eq!(tags, page.matches("</pre>").count(), "{fragment}");
+    }
+}
+
+#[test]
+fn json_is_one_value_and_keeps_to_its_line() {
+    for (fragment, report) in poisoned_reports() {
+        let value: serde_json::Value = serde_json::from_str(&render(&report, Format::Json, false)).unwrap();
+        assert_eq!(value["source"]["name"].as_str().map(|name| name.escape_debug().to_string()), Some(fragment.clone()));
+        assert_eq!(render(&report, Format::Ndjson, false).lines().count(), 1, "{fragment}");
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------- size and shape
+
+/// Feeds the command, which may take so much address space (MiB) and time.
+fn bounded(input: impl FnOnce(&mut dyn Write) -> std::io::Result<()> + Send + 'static, mebibytes: u64, limit: Duration) -> serde_json::Value {
+    let script = format!("ulimit -v {}; exec \"$0\" analyze --format json", mebibytes * 1024);
+    let mut child = Command::new("sh")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_oomdoc")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    let mut stdin = std::io::BufWriter::with_capacity(1 << 16, child.stdin.take().unwrap());
+    let writer = std::thread::spawn(move || {
+        let _ = input(&mut stdin);
+    });
+    let mut err = child.stderr.take().unwrap();
+    let errors = std::thread::spawn(move || {
+        let mut text = String::new();
+        let _ = err.read_to_string(&mut text);
+        text
+    });
+    let mut out = Vec::new();
+    child.stdout.take().unwrap().read_to_end(&mut out).unwrap();
+    let status = child.wait().unwrap();
+    let took = start.elapsed();
+    writer.join().unwrap();
+    let errors = errors.join().unwrap();
+    assert!(status.code().is_some_and(|code| code <= 1), "{status}: {errors}");
+    assert!(took < limit, "it took {took:?}");
+    assert!(out.len() < 2 << 20, "a report of {} bytes", out.len());
+    serde_json::from_slice(&out).unwrap()
+}
+
+const OOM: &str = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB. GPU 0 has a total capacity of 15.77 GiB of which 97.88 MiB is free.";
+
+#[test]
+fn a_line_of_twenty_megabytes() {
+    for (head, filler, tail) in [
+        (String::new(), "x", format!(" {OOM}\n")),
+        (format!("{OOM} "), "word ", "\n".to_owned()),
+        (format!("{OOM}\nERROR "), "[\u{1b}[0m\u{1b}[31m", "\n".to_owned()),
+        (format!("{OOM}\n{{\"log\":\""), "\\u001b[0m\\\"", "\\n\",\"stream\":\"stderr\",\"time\":\"2025-03-20T10:00:00.123456789Z\"}\n".to_owned()),
+        (format!("{OOM}\n"), "\rLoading:  50%|#####     | 1/2 [00:01<00:01]", "\n".to_owned()),
+        (format!("{OOM}\n"), "ERROR CUDA out of memory Traceback (most recent call last): ", "\n".to_owned()),
+    ] {
+        let report = bounded(
+            move |out| {
+                out.write_all(head.as_bytes())?;
+                let block = filler.repeat(65_536 / filler.len());
+                for _ in 0..20 * 1024 * 1024 / block.len() {
+                    out.write_all(block.as_bytes())?;
+                }
+                out.write_all(tail.as_bytes())
+            },
+            512,
+            Duration::from_secs(20),
+        );
+        assert_eq!(report["incidents"][0]["figures"]["tried_bytes"], 224 << 20, "{filler}");
+    }
+}
+
+#[test]
+fn very_many_different_errors() {
+    let report = bounded(
+        |out| {
+            for n in 0..200_000_u32 {
+                let name = n.wrapping_mul(2_654_435_761);
+                writeln!(out, "ERROR 03-20 10:{:02}:{:02} [serve_{name:08x}.py:{n}] Request chatcmpl-{name:08x} failed: Frob{name}Error: no {n}", n / 60 % 60, n % 60)?;
+            }
+            Ok(())
+        },
+        768,
+        Duration::from_secs(60),
+    );
+    assert!(report["incidents"].as_array().unwrap().len() < 200);
+    assert!(report["timeline"].as_array().unwrap().len() < 2000);
+}
+
+/// A log of nothing but errors, of which every line has to be read: twice the lines take twice the time, not more.
+#[test]
+fn a_log_of_nothing_but_errors_takes_time_by_its_length() {
+    let run = |lines: u32| {
+        let start = Instant::now();
+        let report = bounded(
+            move |out| {
+                for n in 0..lines / 5 {
+                    writeln!(out, "ERROR 03-20 10:{:02}:{:02} [serving_chat.py:200] Error in request {n}\nTraceback (most recent call last):\n  File \"/opt/app/model_{}.py\", line {n}, in forward\n    x = self.mlp(x)\n{OOM}", n / 60 % 60, n % 60, n % 7)?;
+                }
+                Ok(())
+            },
+            1024,
+            Duration::from_secs(60),
+        );
+        assert_eq!(report["incidents"][0]["figures"]["tried_bytes"], 224 << 20);
+        start.elapsed().as_secs_f64()
+    };
+    let (once, thrice) = (run(50_000), run(150_000));
+    assert!(thrice < once * 5.0 + 0.5, "{once:.2} s for a third of what takes {thrice:.2} s");
+}
+
+#[test]
+fn what_unpacks_to_very_much_is_read_in_bounded_memory() {
+    let pack = |block: &[u8], count: usize| {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        for _ in 0..count {
+            out.write_all(block).unwrap();
+        }
+        out.write_all(format!("\n{OOM}\n").as_bytes()).unwrap();
+        out.finish().unwrap()
+    };
+    for (block, count) in [(vec![b'a'; 1 << 20], 96), (vec![0; 1 << 20], 96), (b"\n".repeat(1 << 20), 2), (b"{\"a\":[".repeat(1 << 17), 64)] {
+        // Lines of text come first, or it would be refused as binary.
+        let mut head = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        head.write_all("INFO a log\n".repeat(4000).as_bytes()).unwrap();
+        let bomb = [head.finish().unwrap(), pack(&block, count)].concat();
+        let twice = {
+            let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            out.write_all(&bomb).unwrap();
+            out.finish().unwrap()
+        };
+        assert!(twice.len() < 20_000, "{}", twice.len());
+        let report = bounded(move |out| out.write_all(&twice), 512, Duration::from_secs(60));
+        assert_eq!(report["incidents"][0]["figures"]["tried_bytes"], 224 << 20);
+    }
+}
+
+#[test]
+fn deep_nesting_is_flat_work() {
+    const DEPTH: usize = 200_000;
+    let nested = |before: &str, open: &str, close: &str, after: &str| format!("{before}{}{}{after}\n{OOM}\n", open.repeat(DEPTH), close.repeat(DEPTH));
+    let mut logs = vec![
+        nested("2025-03-20T10:00:00.000000Z  INFO text_generation_launcher: Args { model_id: ", "Some(", ")", " }"),
+        nested("2025-03-20T10:00:00.000000Z  INFO text_generation_launcher: Args { model_id: ", "A { b: ", " }", " }"),
+        nested("INFO 03-20 10:00:00 [utils.py:233] non-default args: {'model': ", "[", "]", "}"),
+        nested("INFO 03-20 10:00:00 [utils.py:233] non-default args: ", "{'a': ", "}", ""),
+        nested("INFO 03-20 10:00:00 [api_server.py:1044] args: Namespace(model=", "(", ")", ")"),
+        nested("INFO 03-20 10:00:00 [api_server.py:1044] args: ", "Namespace(a=", ")", ""),
+        nested("[2025-03-20 10:00:00] server_args=ServerArgs(model_path=", "[{'a': ", "}]", ")"),
+        nested("INFO 03-20 10:00:00 [core.py:61] Initializing a V1 LLM engine (v0.8.5) with config: model=", "A(b=", ")", ""),
+        nested("{\"log\":", "{\"a\":", "}", "}"),
+        nested("{\"level\":\"error\",\"message\":\"x\",\"exc_info\":", "[", "]", "}"),
+        nested("", "(", ")", ""),
+        nested("ERROR ", "\u{1b}]", "\u{7}", ""),
+        nested("", "> ", "", ""),
+        nested("", "llm-1  | ", "", ""),
+        nested("", "[rank0]: ", "", ""),
+        nested("", "(Worker pid=1) ", "", ""),
+        nested("+ docker run ", "\"$(", ")\"", ""),
+        format!("{}\n{OOM}\n", "INFO x {\n".repeat(DEPTH / 20)),
+        format!("Traceback (most recent call last):\n{}{OOM}\n", "  File \"/a.py\", line 1, in f\n    f()\n".repeat(DEPTH / 20)),
+        format!("{OOM}\n{}", "\nThe above exception was the direct cause of the following exception:\n\nTraceback (most recent call last):\n  File \"/a.py\", line 1, in f\nValueError: x\n".repeat(DEPTH / 100)),
+        format!("  + Exception Group Traceback (most recent call last):\n{}{OOM}\n", (0..500).map(|n| format!("{}+-+---------------- {n} ----------------\n", " ".repeat(n * 2))).collect::<String>()),
+    ];
+    // Objects in strings of objects, as collectors of collectors make.
+    let mut wrapped = OOM.to_owned();
+    for _ in 0..14 {
+        wrapped = serde_json::json!({"log": format!("{wrapped}\n"), "stream": "stderr", "time": "2025-03-20T10:00:00.123456789Z"}).to_string();
+    }
+    logs.push(wrapped);
+    for log in logs {
+        let head = log[..log.len().min(90)].to_owned();
+        let start = Instant::now();
+        let report = analyze(log).unwrap();
+        for format in FORMATS {
+            render(&report, *format, false);
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "{head}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn very_many_origins_and_names_are_bounded() {
+    let mut log = String::new();
+    for n in 0..30_000 {
+        let _ = writeln!(log, "web{n}-1  | ERROR 03-20 10:00:00 [a.py:1] something of {n} failed\n(Worker{n} pid={n}) torch.OutOfMemoryError: CUDA out of memory. Tried to allocate {n}.00 MiB.");
+    }
+    let start = Instant::now();
+    let report = analyze(log).unwrap();
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    assert!(render(&report, Format::Json, false).len() < 2 << 20);
+}
+
+// ------------------------------------------------------------------------------------------------------------ randomness
+
+static FIXTURES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let folders = fs::read_dir(root).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir());
+    let mut logs: Vec<_> = folders.flat_map(|cause| fs::read_dir(cause).unwrap().map(|e| e.unwrap().path().join("input.log"))).filter(|p| p.exists()).collect();
+    logs.sort();
+    logs.iter().map(|path| fs::read(path).unwrap()).filter(|log| log.len() < 12_000).collect()
+});
+
+/// One change of a log.
+#[derive(Debug, Clone)]
+enum Change {
+    Flip(prop::sample::Index, u8),
+    Insert(prop::sample::Index, Vec<u8>),
+    Remove(prop::sample::Index, usize),
+    /// Moves lines, as interleaved writers do.
+    Swap(prop::sample::Index, prop::sample::Index),
+    /// Breaks a line in two, or joins two.
+    Break(prop::sample::Index),
+    Join(prop::sample::Index),
+    /// A number becomes one that nothing can hold.
+    Inflate(prop::sample::Index, &'static str),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let at = any::<prop::sample::Index>;
+    let numbers = prop::sample::select(vec!["18446744073709551615", "99999999999999999999999999", "-1", "1e308", "0.00", "4,294,967,296", "NaN", "\u{662}\u{663}"]);
+    prop_oneof![
+        (at(), any::<u8>()).prop_map(|(at, byte)| Change::Flip(at, byte)),
+        (at(), prop::collection::vec(any::<u8>(), 1..12)).prop_map(|(at, bytes)| Change::Insert(at, bytes)),
+        (at(), prop::sample::select(HOSTILE)).prop_map(|(at, text)| Change::Insert(at, text.as_bytes().to_vec())),
+        (at(), 1..400_usize).prop_map(|(at, count)| Change::Remove(at, count)),
+        (at(), at()).prop_map(|(a, b)| Change::Swap(a, b)),
+        at().prop_map(Change::Break),
+        at().prop_map(Change::Join),
+        (at(), numbers).prop_map(|(at, number)| Change::Inflate(at, number)),
+    ]
+}
+
+fn apply(log: &mut Vec<u8>, change: &Change) {
+    if log.is_empty() {
+        return;
+    }
+    let length = log.len();
+    match change {
+        Change::Flip(at, byte) => log[at.index(length)] = *byte,
+        Change::Insert(at, bytes) => {
+            let at = at.index(length);
+            log.splice(at..at, bytes.iter().copied());
+        }
+        Change::Remove(at, count) => {
+            let at = at.index(length);
+            log.drain(at..(at + count).min(length));
+        }
+        Change::Swap(a, b) => {
+            let mut lines: Vec<Vec<u8>> = log.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+            let (a, b) = (a.index(lines.len()), b.index(lines.len()));
+            lines.swap(a, b);
+            *log = lines.join(&b'\n');
+        }
+        Change::Break(at) => log.insert(at.index(length), b'\n'),
+        Change::Join(at) => {
+            let from = at.index(length);
+            if let Some(found) = log[from..].iter().position(|b| *b == b'\n') {
+                log.remove(from + found);
+            }
+        }
+        Change::Inflate(at, number) => {
+            let from = at.index(length);
+            if let Some(start) = log[from..].iter().position(u8::is_ascii_digit).map(|found| from + found) {
+                let digits = log[start..].iter().take_while(|b| b.is_ascii_digit()).count();
+                log.splice(start..start + digits, number.bytes());
+            }
+        }
+    }
+}
+
+fn survives(log: &[u8]) {
+    if let Some(report) = analyze(log) {
+        for format in FORMATS {
+            render(&report, *format, false);
+        }
+        assert!(report.incidents.iter().all(|i| (0.0..=1.0).contains(&i.confidence)));
+        assert!(report.incidents.iter().flat_map(|i| &i.evidence).all(|e| (1..=report.source.lines).contains(&e.line)));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..4000)) {
+        survives(&bytes);
+    }
+
+    #[test]
+    fn random_text_is_survived(lines in prop::collection::vec("(ERROR |Traceback \\(most recent call last\\):|  File \"x\", line 1, in f|\\{\"log\":\"|[a-z]+: |\\[rank[0-9]\\]: |> |[0-9]+:|\\PC{0,40}|[ \t\r]{0,9}){0,6}", 0..60)) {
+        survives(lines.join("\n").as_bytes());
+    }
+
+    #[test]
+    fn changed_logs_are_survived(which in any::<prop::sample::Index>(), changes in prop::collection::vec(change(), 1..24)) {
+        let mut log = FIXTURES[which.index(FIXTURES.len())].clone();
+        for change in &changes {
+            apply(&mut log, change);
+        }
+        survives(&log);
+    }
+}
