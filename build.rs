@@ -13,9 +13,7 @@ use format::{Entry, File, FrameEntry, OneOrMany, expand};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=src/signatures");
-    let mut paths: Vec<_> = fs::read_dir("src/signatures")?
-        .map(|entry| entry.map(|e| e.path()))
-        .collect::<Result<_, _>>()?;
+    let mut paths: Vec<_> = fs::read_dir("src/signatures")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
     paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
     paths.sort();
     let mut signatures = String::new();
@@ -59,7 +57,9 @@ fn index(anchors: &[(usize, String)], seen: &HashMap<[u8; 4], u32>) -> Result<St
     }
     rows.sort();
     let mut bits = vec![0u64; 1024];
-    let mut out = String::from("/// Every anchor by its rarest four bytes: those, where in the anchor they stand, the signature, the anchor.\nstatic ANCHORS: &[(u32, u8, u16, &str)] = &[\n");
+    let mut out = String::from(
+        "/// Every anchor by its rarest four bytes: those, where in the anchor they stand, the signature, the anchor.\nstatic ANCHORS: &[(u32, u8, u16, &str)] = &[\n",
+    );
     for (gram, at, signature, anchor) in rows {
         let bit = format::gram_bit(gram);
         bits[bit >> 6] |= 1 << (bit & 63);
@@ -78,10 +78,7 @@ fn optional(value: Option<&str>) -> String {
 }
 
 fn variant(kind: &str, id: &str) -> String {
-    let camel: String = id
-        .split('-')
-        .map(|word| word[..1].to_ascii_uppercase() + &word[1..])
-        .collect();
+    let camel: String = id.split('-').map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect();
     format!("{kind}::{camel}")
 }
 

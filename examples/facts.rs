@@ -21,10 +21,26 @@ fn main() -> std::io::Result<()> {
     }
     assembler.finish(&mut records);
     for record in &records {
-        println!("{}-{} {:?} {:?} {:?} exceptions {}", record.first_line, record.last_line, record.level, record.format, record.rank, record.exceptions.len());
+        println!(
+            "{}-{} {:?} {:?} {:?} exceptions {}",
+            record.first_line,
+            record.last_line,
+            record.level,
+            record.format,
+            record.rank,
+            record.exceptions.len()
+        );
         recogniser.record(record, &mut facts);
         for fact in facts.drain(..) {
-            println!("    {:?} {} {:?} stage {:?} {:?} {:?}", fact.kind, fact.rule, fact.strength, fact.stage, fact.attributes, fact.place.text.lines().next());
+            println!(
+                "    {:?} {} {:?} stage {:?} {:?} {:?}",
+                fact.kind,
+                fact.rule,
+                fact.strength,
+                fact.stage,
+                fact.attributes,
+                fact.place.text.lines().next()
+            );
         }
     }
     Ok(())

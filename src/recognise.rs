@@ -136,7 +136,7 @@ impl<'t> Recogniser<'t> {
     /// Collects the lines of boxes (nvidia-smi, memory summaries) and reads them when their last line was printed.
     fn is_of_a_table(&mut self, record: &Record, out: &mut Vec<Fact>) -> bool {
         let row = match record.message.lines.as_slice() {
-            [(_, text)] if record.exceptions.is_empty() && text.trim_start().starts_with(['|', '+']) => Some(text.clone()),
+            [(_, text)] if record.exceptions.is_empty() && is_table_row(text) => Some(text.clone()),
             _ => None,
         };
         match row {
@@ -241,7 +241,9 @@ impl Context<'_> {
         let mut is_explained = false;
         let speaks = |hit: &Hit<'_>| {
             let s = hit.signature;
-            !s.weak && !s.needs_failure && matches!(s.fact, FactKind::Symptom | FactKind::Hint | FactKind::Retry | FactKind::StopSignal | FactKind::ProcessExit)
+            !s.weak
+                && !s.needs_failure
+                && matches!(s.fact, FactKind::Symptom | FactKind::Hint | FactKind::Retry | FactKind::StopSignal | FactKind::ProcessExit)
         };
         let any_exact = any_exact || hits.iter().any(speaks);
         for hit in hits {
@@ -382,10 +384,16 @@ impl Context<'_> {
                 let name = exception.class.rsplit('.').next().unwrap_or("");
                 match name {
                     "SystemExit" | "CancelledError" | "GeneratorExit" | "BrokenPipeError" => (FactKind::Symptom, "unrecognised-exception"),
-                    "AssertionError" | "KeyError" | "IndexError" | "AttributeError" | "TypeError" | "ZeroDivisionError"
-                    | "UnboundLocalError" | "NameError" | "RecursionError" | "NotImplementedError" => {
-                        (FactKind::Internal, "unrecognised-exception")
-                    }
+                    "AssertionError"
+                    | "KeyError"
+                    | "IndexError"
+                    | "AttributeError"
+                    | "TypeError"
+                    | "ZeroDivisionError"
+                    | "UnboundLocalError"
+                    | "NameError"
+                    | "RecursionError"
+                    | "NotImplementedError" => (FactKind::Internal, "unrecognised-exception"),
                     _ => (FactKind::Failure, "unrecognised-exception"),
                 }
             }
@@ -480,7 +488,8 @@ fn refined(fact: &Fact, frames: &[Frame]) -> FactKind {
 
 /// The model that a source line of a traceback names as a literal: `from_pretrained("acme/owl-7b", …)`, `LLM(model="…")`.
 fn model_in_code(code: &str) -> Option<&str> {
-    let call = ["from_pretrained(", "LLM(", "pipeline(", "LLM.from_", "Llama(", "SentenceTransformer("].iter().find_map(|call| code.split_once(call))?.1;
+    let call =
+        ["from_pretrained(", "LLM(", "pipeline(", "LLM.from_", "Llama(", "SentenceTransformer("].iter().find_map(|call| code.split_once(call))?.1;
     let literal = |text: &str| -> Option<(usize, usize)> {
         let open = text.find(['"', '\''])?;
         let quote = text.as_bytes()[open];
@@ -509,8 +518,27 @@ fn is_failure_by_form(record: &Record) -> bool {
     record.message.lines.iter().take(3).any(|(_, line)| {
         let line = line.trim_start();
         const STARTS: &[&str] = &[
-            "Error", "error:", "ERROR", "FATAL", "fatal:", "Fatal", "panic:", "terminate called", "Aborted", "Killed", "Segmentation fault",
-            "Bus error", "Illegal instruction", "E: ", "docker: Error", "[ERROR]", "[error]", "CRITICAL", "Failed to", "failed to", "!!! Exception",
+            "Error",
+            "error:",
+            "ERROR",
+            "FATAL",
+            "fatal:",
+            "Fatal",
+            "panic:",
+            "terminate called",
+            "Aborted",
+            "Killed",
+            "Segmentation fault",
+            "Bus error",
+            "Illegal instruction",
+            "E: ",
+            "docker: Error",
+            "[ERROR]",
+            "[error]",
+            "CRITICAL",
+            "Failed to",
+            "failed to",
+            "!!! Exception",
         ];
         STARTS.iter().any(|start| line.starts_with(start))
             || line.contains(" panicked at ")
@@ -576,6 +604,12 @@ fn repeats_itself(text: &str) -> bool {
     let Some((cut, _)) = text.char_indices().rev().nth(40).filter(|_| text.len() > 600) else { return false };
     let phrase = text[cut..].trim_matches(['"', '\'', ' ', '.']);
     phrase.len() > 24 && phrase.contains(' ') && text.matches(phrase).count() >= REPETITIONS as usize
+}
+
+/// True for a line of a box as nvidia-smi and memory summaries draw it; `+ command` is a shell's trace.
+fn is_table_row(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with('|') && text.ends_with('|') || text.starts_with("+-") || text.starts_with("+=")
 }
 
 /// The source line of an assertion without a message.

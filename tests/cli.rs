@@ -65,8 +65,17 @@ impl Ran {
     /// It said this on standard error.
     fn complains(&self, about: &str) {
         // Diagnostics are wrapped to the width of a terminal, with a margin.
-        let flat = |text: &str| text.split(|c: char| c.is_whitespace() || matches!(c, '│' | '×' | '╰' | '├' | '▶' | '─')).filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
-        assert!(flat(&self.err).contains(&flat(about)) || self.err.replace(['\n', ' ', '│'], "").contains(&about.replace(' ', "")), "{about:?} is not in: {}", self.err);
+        let flat = |text: &str| {
+            text.split(|c: char| c.is_whitespace() || matches!(c, '│' | '×' | '╰' | '├' | '▶' | '─'))
+                .filter(|w| !w.is_empty())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert!(
+            flat(&self.err).contains(&flat(about)) || self.err.replace(['\n', ' ', '│'], "").contains(&about.replace(' ', "")),
+            "{about:?} is not in: {}",
+            self.err
+        );
     }
 }
 
@@ -291,7 +300,10 @@ fn a_list_of_files_gives_one_object_each_in_order() {
     let (missing, png) = (folder.path("missing.log").display().to_string(), folder.with("shot.log", PNG));
     let list = format!("{dead}\n{missing}\n{healthy}\n\n{png}\n{dead}\n");
     let file = folder.with("list", &list);
-    for ran in [oomdoc(&["analyze", "--format", "ndjson", "--files-from", &file]), fed(&["analyze", "--format", "ndjson", "--files-from", "-"], list.as_bytes())] {
+    for ran in [
+        oomdoc(&["analyze", "--format", "ndjson", "--files-from", &file]),
+        fed(&["analyze", "--format", "ndjson", "--files-from", "-"], list.as_bytes()),
+    ] {
         assert_eq!(ran.code, 2);
         let objects = ran.lines();
         let names: Vec<_> = objects.iter().map(|o| o["source"]["name"].as_str().unwrap()).collect();
@@ -367,7 +379,13 @@ fn with_closed_pipe(args: &[&str]) -> (Option<i32>, String) {
 fn a_reader_that_goes_away_is_no_reason_to_complain() {
     let folder = Folder::new();
     let list = folder.with("list", format!("{}\n", folder.with("dead.log", DEAD)).repeat(200));
-    for args in [vec!["analyze", "--format", "ndjson", "--files-from", &list], vec!["analyze", "--files-from", &list], vec!["explain"], vec!["man"], vec!["completions", "bash"]] {
+    for args in [
+        vec!["analyze", "--format", "ndjson", "--files-from", &list],
+        vec!["analyze", "--files-from", &list],
+        vec!["explain"],
+        vec!["man"],
+        vec!["completions", "bash"],
+    ] {
         let (code, err) = with_closed_pipe(&args);
         assert!(code.is_some_and(|code| code <= 1), "{args:?}: {code:?}");
         assert_eq!(err, "", "{args:?}");
@@ -496,7 +514,8 @@ fn what_the_log_lacks_can_be_given() {
 
 #[test]
 fn what_the_log_says_is_not_overruled() {
-    let log = DEAD.replacen('\n', "\nINFO 03-20 10:00:01 [config.py:209] model 'acme/from-the-log', non-default args: {'model': 'acme/from-the-log'}\n", 1);
+    let log =
+        DEAD.replacen('\n', "\nINFO 03-20 10:00:01 [config.py:209] model 'acme/from-the-log', non-default args: {'model': 'acme/from-the-log'}\n", 1);
     let report = fed(&["analyze", "--format", "json", "--gpu", "80GiB"], log.as_bytes()).json();
     assert_eq!(report["figures"]["total_bytes"], 16_932_908_400_u64.max(report["figures"]["total_bytes"].as_u64().unwrap()).min(16_933_000_000));
 }

@@ -5,9 +5,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
+use oomdoc::analysis::Analyzer;
 use oomdoc::report::{self, Format, Style};
-use oomdoc::{Options, PostMortem, analyze};
+use oomdoc::source::Reader;
+use oomdoc::{Options, PostMortem};
 use serde::Deserialize;
 
 /// What a fixture is and what must be found in it.
@@ -46,6 +49,13 @@ struct Expectation {
     formats: Vec<String>,
 }
 
+/// One analyser for all, so that each pattern is compiled once.
+fn analyzer() -> &'static Analyzer<'static> {
+    static OPTIONS: LazyLock<Options> = LazyLock::new(Options::default);
+    static ANALYZER: LazyLock<Analyzer<'static>> = LazyLock::new(|| Analyzer::new(&OPTIONS));
+    &ANALYZER
+}
+
 fn fixtures() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let mut found = Vec::new();
@@ -62,8 +72,7 @@ fn fixtures() -> Vec<PathBuf> {
 fn read(folder: &Path) -> (Expectation, PostMortem) {
     let expectation = toml::from_str(&fs::read_to_string(folder.join("case.toml")).unwrap()).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let log = fs::File::open(folder.join("input.log")).unwrap();
-    let mut report = analyze(log, &Options::default()).unwrap();
-    report.source.name = "input.log".into();
+    let report = analyzer().run(Reader::from_read(Box::new(log)).unwrap(), "input.log").unwrap();
     (expectation, report)
 }
 
@@ -115,7 +124,10 @@ fn differences(expected: &Expectation, report: &PostMortem) -> Vec<String> {
     }
     if let Some(text) = &expected.evidence {
         let squeeze = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let shown = report.incidents.first().is_some_and(|i| i.evidence.iter().any(|e| e.role == oomdoc::post_mortem::Role::Cause && squeeze(&e.text).contains(&squeeze(text))));
+        let shown = report
+            .incidents
+            .first()
+            .is_some_and(|i| i.evidence.iter().any(|e| e.role == oomdoc::post_mortem::Role::Cause && squeeze(&e.text).contains(&squeeze(text))));
         check("evidence", true.into(), shown.into());
     }
     wrong

@@ -86,7 +86,12 @@ fn poisoned_reports() -> Vec<(String, PostMortem)> {
     let mut reports = Vec::new();
     for fragment in HOSTILE {
         let log = poisoned(fragment);
-        let carried: String = log.lines().map(|line| format!("{}\n", serde_json::json!({"log": format!("{line}\n"), "stream": "stderr", "time": "2025-03-20T10:00:00.123456789Z"}))).collect();
+        let carried: String = log
+            .lines()
+            .map(|line| {
+                format!("{}\n", serde_json::json!({"log": format!("{line}\n"), "stream": "stderr", "time": "2025-03-20T10:00:00.123456789Z"}))
+            })
+            .collect();
         for log in [log, carried] {
             let mut report = analyze(log).unwrap();
             assert!(!report.incidents.is_empty());
@@ -134,7 +139,9 @@ fn markdown_holds_no_markup_of_the_log() {
             match &event {
                 Event::Html(html) | Event::InlineHtml(html) => {
                     // Foldings are the writer's own.
-                    let own = html.split_inclusive('>').all(|tag| ["<details>", "</details>", "<summary>", "</summary>", "<br>", "<sub>", "</sub>"].contains(&tag.trim()) || !tag.contains('<'));
+                    let own = html.split_inclusive('>').all(|tag| {
+                        ["<details>", "</details>", "<summary>", "</summary>", "<br>", "<sub>", "</sub>"].contains(&tag.trim()) || !tag.contains('<')
+                    });
                     assert!(own && !html.contains("evil"), "{fragment}: {html:?}");
                 }
                 Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => panic!("{fragment}: a link to {dest_url}"),
@@ -148,7 +155,11 @@ fn markdown_holds_no_markup_of_the_log() {
         for (index, event) in Parser::new_ext(&text, extensions).enumerate() {
             // Nothing of the log is a heading or an item of its own.
             if matches!(event, Event::Start(Tag::Heading { .. })) {
-                let heading: String = Parser::new_ext(&text, extensions).skip(index + 1).take_while(|e| !matches!(e, Event::End(_))).filter_map(|e| if let Event::Text(t) = e { Some(t.to_string()) } else { None }).collect();
+                let heading: String = Parser::new_ext(&text, extensions)
+                    .skip(index + 1)
+                    .take_while(|e| !matches!(e, Event::End(_)))
+                    .filter_map(|e| if let Event::Text(t) = e { Some(t.to_string()) } else { None })
+                    .collect();
                 assert_ne!(heading.trim(), "evil", "{fragment}");
             }
         }
@@ -159,7 +170,20 @@ fn markdown_holds_no_markup_of_the_log() {
 fn html_holds_no_markup_of_the_log() {
     for (fragment, report) in poisoned_reports() {
         let page = render(&report, Format::Html, false).to_lowercase();
-        for tag in ["<script", "<img", "<svg", "<iframe", "<evil", "<?evil", "<![cdata", "onerror=evil()>", "\"evil", "'evil", "href=\"javascript", "href=\"http://evil"] {
+        for tag in [
+            "<script",
+            "<img",
+            "<svg",
+            "<iframe",
+            "<evil",
+            "<?evil",
+            "<![cdata",
+            "onerror=evil()>",
+            "\"evil",
+            "'evil",
+            "href=\"javascript",
+            "href=\"http://evil",
+        ] {
             // In text `<` and quotes are escaped, so that none of these can be there.
             assert!(!page.contains(tag), "{fragment}: {tag} in {}", &page[page.find(tag).unwrap().saturating_sub(80)..][..160]);
         }
@@ -214,7 +238,8 @@ fn bounded(input: impl FnOnce(&mut dyn Write) -> std::io::Result<()> + Send + 's
     serde_json::from_slice(&out).unwrap()
 }
 
-const OOM: &str = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB. GPU 0 has a total capacity of 15.77 GiB of which 97.88 MiB is free.";
+const OOM: &str =
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB. GPU 0 has a total capacity of 15.77 GiB of which 97.88 MiB is free.";
 
 #[test]
 fn a_line_of_twenty_megabytes() {
@@ -248,7 +273,12 @@ fn very_many_different_errors() {
         |out| {
             for n in 0..200_000_u32 {
                 let name = n.wrapping_mul(2_654_435_761);
-                writeln!(out, "ERROR 03-20 10:{:02}:{:02} [serve_{name:08x}.py:{n}] Request chatcmpl-{name:08x} failed: Frob{name}Error: no {n}", n / 60 % 60, n % 60)?;
+                writeln!(
+                    out,
+                    "ERROR 03-20 10:{:02}:{:02} [serve_{name:08x}.py:{n}] Request chatcmpl-{name:08x} failed: Frob{name}Error: no {n}",
+                    n / 60 % 60,
+                    n % 60
+                )?;
             }
             Ok(())
         },
@@ -267,7 +297,13 @@ fn a_log_of_nothing_but_errors_takes_time_by_its_length() {
         let report = bounded(
             move |out| {
                 for n in 0..lines / 5 {
-                    writeln!(out, "ERROR 03-20 10:{:02}:{:02} [serving_chat.py:200] Error in request {n}\nTraceback (most recent call last):\n  File \"/opt/app/model_{}.py\", line {n}, in forward\n    x = self.mlp(x)\n{OOM}", n / 60 % 60, n % 60, n % 7)?;
+                    writeln!(
+                        out,
+                        "ERROR 03-20 10:{:02}:{:02} [serving_chat.py:200] Error in request {n}\nTraceback (most recent call last):\n  File \"/opt/app/model_{}.py\", line {n}, in forward\n    x = self.mlp(x)\n{OOM}",
+                        n / 60 % 60,
+                        n % 60,
+                        n % 7
+                    )?;
                 }
                 Ok(())
             },
@@ -310,7 +346,8 @@ fn what_unpacks_to_very_much_is_read_in_bounded_memory() {
 #[test]
 fn deep_nesting_is_flat_work() {
     const DEPTH: usize = 200_000;
-    let nested = |before: &str, open: &str, close: &str, after: &str| format!("{before}{}{}{after}\n{OOM}\n", open.repeat(DEPTH), close.repeat(DEPTH));
+    let nested =
+        |before: &str, open: &str, close: &str, after: &str| format!("{before}{}{}{after}\n{OOM}\n", open.repeat(DEPTH), close.repeat(DEPTH));
     let mut logs = vec![
         nested("2025-03-20T10:00:00.000000Z  INFO text_generation_launcher: Args { model_id: ", "Some(", ")", " }"),
         nested("2025-03-20T10:00:00.000000Z  INFO text_generation_launcher: Args { model_id: ", "A { b: ", " }", " }"),
@@ -355,7 +392,10 @@ fn deep_nesting_is_flat_work() {
 fn very_many_origins_and_names_are_bounded() {
     let mut log = String::new();
     for n in 0..30_000 {
-        let _ = writeln!(log, "web{n}-1  | ERROR 03-20 10:00:00 [a.py:1] something of {n} failed\n(Worker{n} pid={n}) torch.OutOfMemoryError: CUDA out of memory. Tried to allocate {n}.00 MiB.");
+        let _ = writeln!(
+            log,
+            "web{n}-1  | ERROR 03-20 10:00:00 [a.py:1] something of {n} failed\n(Worker{n} pid={n}) torch.OutOfMemoryError: CUDA out of memory. Tried to allocate {n}.00 MiB."
+        );
     }
     let start = Instant::now();
     let report = analyze(log).unwrap();
@@ -368,7 +408,8 @@ fn very_many_origins_and_names_are_bounded() {
 static FIXTURES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let folders = fs::read_dir(root).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir());
-    let mut logs: Vec<_> = folders.flat_map(|cause| fs::read_dir(cause).unwrap().map(|e| e.unwrap().path().join("input.log"))).filter(|p| p.exists()).collect();
+    let mut logs: Vec<_> =
+        folders.flat_map(|cause| fs::read_dir(cause).unwrap().map(|e| e.unwrap().path().join("input.log"))).filter(|p| p.exists()).collect();
     logs.sort();
     logs.iter().map(|path| fs::read(path).unwrap()).filter(|log| log.len() < 12_000).collect()
 });
@@ -390,7 +431,16 @@ enum Change {
 
 fn change() -> impl Strategy<Value = Change> {
     let at = any::<prop::sample::Index>;
-    let numbers = prop::sample::select(vec!["18446744073709551615", "99999999999999999999999999", "-1", "1e308", "0.00", "4,294,967,296", "NaN", "\u{662}\u{663}"]);
+    let numbers = prop::sample::select(vec![
+        "18446744073709551615",
+        "99999999999999999999999999",
+        "-1",
+        "1e308",
+        "0.00",
+        "4,294,967,296",
+        "NaN",
+        "\u{662}\u{663}",
+    ]);
     prop_oneof![
         (at(), any::<u8>()).prop_map(|(at, byte)| Change::Flip(at, byte)),
         (at(), prop::collection::vec(any::<u8>(), 1..12)).prop_map(|(at, bytes)| Change::Insert(at, bytes)),

@@ -302,9 +302,15 @@ const WRAPPINGS: &[Wrapping] = &[
     Wrapping {
         name: "shipper",
         kind: Kind::Carrier,
-        wrap: |lines| each(lines, |at, text| json!({"timestamp": stamp(at, 9), "host": "gpu-7", "source_type": "docker_logs", "message": text}).to_string()),
+        wrap: |lines| {
+            each(lines, |at, text| json!({"timestamp": stamp(at, 9), "host": "gpu-7", "source_type": "docker_logs", "message": text}).to_string())
+        },
     },
-    Wrapping { name: "ray actor", kind: Kind::Process, wrap: |lines| each(lines, |_, text| format!("(ServeReplica:llm pid=4711, ip=10.0.0.7) {text}")) },
+    Wrapping {
+        name: "ray actor",
+        kind: Kind::Process,
+        wrap: |lines| each(lines, |_, text| format!("(ServeReplica:llm pid=4711, ip=10.0.0.7) {text}")),
+    },
     Wrapping { name: "vllm process", kind: Kind::Process, wrap: |lines| each(lines, |_, text| format!("(EngineCore_DP0 pid=4711) {text}")) },
     Wrapping { name: "torchrun", kind: Kind::Process, wrap: |lines| each(lines, |_, text| format!("[rank0]: {text}")) },
     Wrapping { name: "logger", kind: Kind::Logger, wrap: structured },
@@ -458,7 +464,12 @@ const ENCODINGS: &[Encoding] = &[
         },
         added: 0,
     },
-    Encoding { name: "zstd", layer: Layer::Packed, encode: |b| ruzstd::encoding::compress_to_vec(b, ruzstd::encoding::CompressionLevel::Fastest), added: 0 },
+    Encoding {
+        name: "zstd",
+        layer: Layer::Packed,
+        encode: |b| ruzstd::encoding::compress_to_vec(b, ruzstd::encoding::CompressionLevel::Fastest),
+        added: 0,
+    },
 ];
 
 // ----------------------------------------------------------------------------------------------------------- comparison

@@ -7,8 +7,21 @@ use crate::post_mortem::{Deployment, Device, Figures};
 
 /// The engines, the outermost first: a program that runs another one names the deployment.
 const OUTERMOST: &[&str] = &[
-    "tgi", "sglang", "lmdeploy", "tensorrt-llm", "vllm", "ollama", "llama.cpp", "deepspeed", "transformers", "accelerate", "bitsandbytes",
-    "other", "pytorch", "kubernetes", "kernel",
+    "tgi",
+    "sglang",
+    "lmdeploy",
+    "tensorrt-llm",
+    "vllm",
+    "ollama",
+    "llama.cpp",
+    "deepspeed",
+    "transformers",
+    "accelerate",
+    "bitsandbytes",
+    "other",
+    "pytorch",
+    "kubernetes",
+    "kernel",
 ];
 /// How many engines from the front of the list are servers; the rest are libraries and hosts.
 const SERVERS: usize = 7;
@@ -19,11 +32,7 @@ const MAX_DEVICES: usize = 64;
 /// The figures that arguments put in force.
 pub fn figures_of(arguments: &Arguments) -> Figures {
     let deployed = arguments::deployment(arguments);
-    Figures {
-        max_model_len: deployed.max_model_len,
-        gpu_memory_utilization: deployed.gpu_memory_utilization,
-        ..Figures::default()
-    }
+    Figures { max_model_len: deployed.max_model_len, gpu_memory_utilization: deployed.gpu_memory_utilization, ..Figures::default() }
 }
 
 /// The engine that ran the model.
@@ -45,7 +54,9 @@ pub fn engine(case: &Case) -> Option<String> {
         }
     }
     let is_of_vllm = |name: &str| {
-        ["EngineCore", "APIServer", "ApiServer", "Worker_", "VllmWorker", "RayWorkerVllm", "DPCoordinator"].iter().any(|start| name.starts_with(start))
+        ["EngineCore", "APIServer", "ApiServer", "Worker_", "VllmWorker", "RayWorkerVllm", "DPCoordinator"]
+            .iter()
+            .any(|start| name.starts_with(start))
     };
     if let Some(vote) = votes.iter_mut().find(|(name, _)| *name == "vllm")
         && case.origins.iter().any(|origin| origin.process.as_deref().is_some_and(is_of_vllm))

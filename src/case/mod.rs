@@ -111,7 +111,8 @@ impl Case {
         let is_foreign = |fact: &Fact| {
             engine.is_some() && fact.kind.is_failure() && deployment::is_of_a_server(&fact.software) && !deployment::speaks_of(&fact.software, engine)
         };
-        let known: HashSet<_> = self.facts.iter().filter(|f| f.kind.is_failure() && f.strength == Strength::Exact && !is_foreign(f)).map(place).collect();
+        let known: HashSet<_> =
+            self.facts.iter().filter(|f| f.kind.is_failure() && f.strength == Strength::Exact && !is_foreign(f)).map(place).collect();
         self.facts.retain(|fact| {
             let by_form = fact.is_exception || fact.place.level.is_some_and(|level| level >= Level::Error);
             !is_foreign(fact) || by_form && !known.contains(&place(fact))
@@ -122,9 +123,7 @@ impl Case {
             }
         }
         let mut meant: HashSet<(OriginId, u64, u32)> = HashSet::new();
-        self.facts.retain(|fact| {
-            !fact.kind.is_failure() || fact.strength != Strength::Exact || meant.insert(place(fact))
-        });
+        self.facts.retain(|fact| !fact.kind.is_failure() || fact.strength != Strength::Exact || meant.insert(place(fact)));
     }
 
     fn container(&self, fact: &Fact) -> Option<String> {
@@ -148,7 +147,8 @@ impl Case {
             }
             if fact.kind == FactKind::RunStart {
                 let mark = (fact.rule.clone(), fact.place.origin);
-                let failed_before_any_start = |r: usize| !self.runs[r].has_start && self.runs[r].facts.iter().any(|&i| self.facts[i].kind.is_failure());
+                let failed_before_any_start =
+                    |r: usize| !self.runs[r].has_start && self.runs[r].facts.iter().any(|&i| self.facts[i].kind.is_failure());
                 let again = run.is_some_and(|r| {
                     self.runs[r].ended.is_some() || failed_before_any_start(r) || starts.get(&r).is_some_and(|seen| seen.contains(&mark))
                 });
@@ -212,7 +212,10 @@ impl Case {
         for &copy in copies {
             let other = &self.facts[copy].figures;
             let agrees = |a: Option<u64>, b: Option<u64>| a.is_none() || b.is_none() || a == b;
-            if agrees(figures.device, other.device) && agrees(figures.tried_bytes, other.tried_bytes) && agrees(figures.total_bytes, other.total_bytes) {
+            if agrees(figures.device, other.device)
+                && agrees(figures.tried_bytes, other.tried_bytes)
+                && agrees(figures.total_bytes, other.total_bytes)
+            {
                 complete(&mut figures, other);
             }
         }
@@ -247,9 +250,30 @@ fn complete(figures: &mut Figures, earlier: &Figures) {
         ($($field:ident),*) => { $( if figures.$field.is_none() { figures.$field.clone_from(&earlier.$field); } )* };
     }
     fill!(
-        device, tried_bytes, total_bytes, free_bytes, allocated_bytes, reserved_bytes, reserved_unallocated_bytes, process_bytes, weights_bytes,
-        kv_available_bytes, kv_needed_bytes, kv_tokens, max_model_len, prefill_tokens, gpu_memory_utilization, private_pools_bytes,
-        other_processes_bytes, limit_bytes, requested_bytes, activation_bytes, non_torch_bytes, graph_bytes, kv_cache_bytes, host_used_bytes,
+        device,
+        tried_bytes,
+        total_bytes,
+        free_bytes,
+        allocated_bytes,
+        reserved_bytes,
+        reserved_unallocated_bytes,
+        process_bytes,
+        weights_bytes,
+        kv_available_bytes,
+        kv_needed_bytes,
+        kv_tokens,
+        max_model_len,
+        prefill_tokens,
+        gpu_memory_utilization,
+        private_pools_bytes,
+        other_processes_bytes,
+        limit_bytes,
+        requested_bytes,
+        activation_bytes,
+        non_torch_bytes,
+        graph_bytes,
+        kv_cache_bytes,
+        host_used_bytes,
         host_total_bytes
     );
 }
@@ -296,7 +320,13 @@ impl Situation<'_> {
     /// True when the log shows more than one rank.
     pub fn has_several_ranks(&self) -> bool {
         let named = self.case.origins.iter().any(|origin| origin.rank.is_some_and(|rank| rank > 0));
-        named || self.run.facts.iter().map(|&i| &self.case.facts[i]).any(|f| f.rank.is_some_and(|r| r > 0) || f.number("tensor_parallel").is_some_and(|n| n > 1))
+        named
+            || self
+                .run
+                .facts
+                .iter()
+                .map(|&i| &self.case.facts[i])
+                .any(|f| f.rank.is_some_and(|r| r > 0) || f.number("tensor_parallel").is_some_and(|n| n > 1))
     }
 
     /// True when an earlier fact or hint of the run is of this kind.

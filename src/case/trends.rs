@@ -65,8 +65,11 @@ pub fn saturation(case: &Case, within: &[usize]) -> Option<(usize, usize, u64)> 
 fn pinned(case: &Case, before: &[usize]) -> Option<Trend> {
     let (first, last, times) = saturation(case, before)?;
     let line = |i: usize| case.facts[i].place.first_line;
-    let sentence =
-        format!("The key-value cache was full from line {} to line {}, and requests were preempted or refused {times} times.", line(first), line(last));
+    let sentence = format!(
+        "The key-value cache was full from line {} to line {}, and requests were preempted or refused {times} times.",
+        line(first),
+        line(last)
+    );
     Some(Trend { sentence, facts: vec![first, last] })
 }
 

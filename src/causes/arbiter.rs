@@ -147,9 +147,7 @@ fn episodes(case: &Case, run: &Run) -> Vec<Episode> {
         }
         let fatal = current.iter().any(|&i| ends_process(&case.facts[i]));
         let fails = current.iter().any(|&i| case.facts[i].kind.is_failure());
-        let same_process = current
-            .iter()
-            .all(|&i| case.facts[i].place.origin == fact.place.origin || !case.facts[i].kind.is_failure());
+        let same_process = current.iter().all(|&i| case.facts[i].place.origin == fact.place.origin || !case.facts[i].kind.is_failure());
         let closes = match fact.kind {
             FactKind::RequestServed | FactKind::Completed => !fatal,
             // The software says itself that it goes on.
@@ -213,7 +211,12 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
     let stops_first = told_to_stop.is_some_and(|stop| first_trouble.is_none_or(|trouble| stop <= trouble));
     let at_work = told_to_stop.is_some_and(|stop| matches!(case.stages[stop], Some(Stage::Train | Stage::Download)));
     let served: u64 = run.facts.iter().map(|&i| &facts[i]).filter(|f| f.kind == FactKind::RequestServed).map(|f| f.repeats).sum();
-    if was_up && !fatal && served > candidates.len() as u64 && (candidates.len() < 3 || candidates.iter().all(|&i| facts[i].kind != FactKind::Overload)) && candidates.iter().all(|&i| is_of_a_client(&facts[i])) {
+    if was_up
+        && !fatal
+        && served > candidates.len() as u64
+        && (candidates.len() < 3 || candidates.iter().all(|&i| facts[i].kind != FactKind::Overload))
+        && candidates.iter().all(|&i| is_of_a_client(&facts[i]))
+    {
         return None;
     }
     let killed_in_the_end = episode.facts.iter().any(|&i| exit_signal(&facts[i]) == Some(9));
@@ -231,7 +234,8 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
         return None;
     }
     // A failure that the process got over before it came up was a fallback.
-    let is_swallowed_capture = |&i: &usize| facts[i].kind == FactKind::CaptureFailed || facts[i].kind == FactKind::OutOfMemory && facts[i].stage == Some(Stage::Capture);
+    let is_swallowed_capture =
+        |&i: &usize| facts[i].kind == FactKind::CaptureFailed || facts[i].kind == FactKind::OutOfMemory && facts[i].stage == Some(Stage::Capture);
     let swallowed_capture = episode.survived && candidates.iter().any(is_swallowed_capture);
     if episode.survived && !was_up && !swallowed_capture {
         return None;
@@ -244,7 +248,11 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
     let first = said_by_the_engine(facts, &candidates).or(candidates.first().copied())?;
     // Of the copies of one message the most complete is decisive.
     let same = |i: usize| facts[i].kind == facts[first].kind && standing(&facts[i]) == standing(&facts[first]);
-    let root = candidates.iter().copied().filter(|&i| same(i) && is_copy(&facts[first], &facts[i])).max_by_key(|&i| (facts[i].figures.known(), Reverse(i)))?;
+    let root = candidates
+        .iter()
+        .copied()
+        .filter(|&i| same(i) && is_copy(&facts[first], &facts[i]))
+        .max_by_key(|&i| (facts[i].figures.known(), Reverse(i)))?;
 
     let situation = situation(case, run, root, first, engine, model);
     let claimed = claims(&situation);
@@ -273,7 +281,13 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
         let own = situation_of(case, run, i, engine, model);
         let best = claims(&own).into_iter().next().map(|(cause, claim)| (cause, claim.weight));
         match best {
-            Some((other, _)) if other.id == cause.id && fact.strength >= Strength::Weak || is_copy(&facts[root], fact) || is_refusal_behind(&facts[root], fact) => proof.push(i),
+            Some((other, _))
+                if other.id == cause.id && fact.strength >= Strength::Weak
+                    || is_copy(&facts[root], fact)
+                    || is_refusal_behind(&facts[root], fact) =>
+            {
+                proof.push(i)
+            }
             Some((other, other_weight)) => {
                 symptoms.push(i);
                 let competes = standing(fact) <= 2 && other.id != "unknown" && !fact.kind.may_follow();
@@ -309,7 +323,8 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
     } else {
         Impact::RequestsFailed
     };
-    let occurrences = if impact == Impact::ProcessDied { 1 } else { proof.iter().map(|&i| facts[i].repeats).max().unwrap_or(1).max(count_distinct(case, &proof)) };
+    let occurrences =
+        if impact == Impact::ProcessDied { 1 } else { proof.iter().map(|&i| facts[i].repeats).max().unwrap_or(1).max(count_distinct(case, &proof)) };
     Some(Verdict {
         cause,
         confidence: round(weight),

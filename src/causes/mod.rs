@@ -109,8 +109,8 @@ const CONTEXT: u64 = 600 * 1024 * 1024;
 /// The weight of a failure that the message itself states.
 fn stated(s: &Situation<'_>) -> f64 {
     match s.fact.strength {
-        Strength::Exact => 0.97,
-        Strength::Weak => 0.7,
+        Strength::Exact => 0.98,
+        Strength::Weak => 0.75,
         Strength::Demoted => 0.6,
         Strength::Form => 0.5,
     }
@@ -126,7 +126,7 @@ fn memory_at(s: &Situation<'_>, stages: &[Stage], reason: &str) -> Option<Claim>
     if !s.is(FactKind::OutOfMemory) || !s.at(stages) {
         return None;
     }
-    Claim::new(if s.fact.stage_is_proven { 0.95 } else { 0.85 } * stated(s) / 0.97, reason)
+    Claim::new(if s.fact.stage_is_proven { 0.95 } else { 0.85 } * stated(s) / 0.98, reason)
 }
 
 /// The signal that ended a process, from the signal or from an exit code above 128 or below 0.
@@ -215,12 +215,5 @@ fn said(s: &Situation<'_>) -> String {
 
 /// A remedy in words.
 pub fn advice(id: &str, title: impl Into<String>, rationale: impl Into<String>, tradeoff: impl Into<String>) -> Remedy {
-    Remedy {
-        id: id.to_owned(),
-        title: title.into(),
-        rationale: rationale.into(),
-        tradeoff: tradeoff.into(),
-        command: None,
-        changes: Vec::new(),
-    }
+    Remedy { id: id.to_owned(), title: title.into(), rationale: rationale.into(), tradeoff: tradeoff.into(), command: None, changes: Vec::new() }
 }

@@ -26,7 +26,7 @@ devices for; a container sees only those that it was given.",
 fn claim(s: &Situation<'_>) -> Option<Claim> {
     if s.is(FactKind::DeviceMismatch) && s.fact.word("how") == Some("ordinal") && s.has_several_ranks() {
         // A rank asks for the device of its own number; there is none.
-        return Claim::new(0.98, "a rank asked for a device that there is not");
+        return Claim::new(0.99, "a rank asked for a device that there is not");
     }
     direct(s, FactKind::Parallelism, "parallel sizes do not fit the model or the devices")
 }

@@ -136,7 +136,9 @@ fn name_of(error: &SourceError) -> String {
         SourceError::NotFound { path, .. } | SourceError::Permission { path } | SourceError::Directory { path } | SourceError::NoLogs { path } => {
             path.display().to_string()
         }
-        SourceError::NotALog { name, .. } | SourceError::Empty { name } | SourceError::Damaged { name, .. } | SourceError::Io { name, .. } => name.clone(),
+        SourceError::NotALog { name, .. } | SourceError::Empty { name } | SourceError::Damaged { name, .. } | SourceError::Io { name, .. } => {
+            name.clone()
+        }
     }
 }
 
@@ -157,7 +159,12 @@ fn inputs(args: &Args) -> Result<Vec<Result<Input, SourceError>>, Failure> {
     if args.paths.is_empty() {
         if io::stdin().is_terminal() {
             let help = "name a log (`oomdoc analyze server.log`) or pipe one (`docker logs NAME 2>&1 | oomdoc analyze`)";
-            return Err(miette!(code = "oomdoc::no_input", help = help, "there is nothing to read: no path was given and standard input is a terminal").into());
+            return Err(miette!(
+                code = "oomdoc::no_input",
+                help = help,
+                "there is nothing to read: no path was given and standard input is a terminal"
+            )
+            .into());
         }
         return Ok(vec![Ok(Input::Stdin)]);
     }
@@ -173,7 +180,11 @@ fn write(args: &Args, entries: &[report::Outcome]) -> Result<(), Failure> {
     let color = match args.color {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
-        ColorChoice::Auto => to_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
+        ColorChoice::Auto => {
+            to_terminal
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+        }
     };
     let width = if to_terminal { textwrap::termwidth().clamp(40, 120) } else { 80 };
     let style = Style { width, color, unicode: true };
@@ -194,7 +205,13 @@ fn write(args: &Args, entries: &[report::Outcome]) -> Result<(), Failure> {
     });
     if let Err(error) = written.and_then(|()| fs::rename(&part, path)) {
         let _ = fs::remove_file(&part);
-        return Err(miette!(code = "oomdoc::write", help = "is the folder there and writable, and the disk not full?", "cannot write {}: {error}", path.display()).into());
+        return Err(miette!(
+            code = "oomdoc::write",
+            help = "is the folder there and writable, and the disk not full?",
+            "cannot write {}: {error}",
+            path.display()
+        )
+        .into());
     }
     Ok(())
 }

@@ -12,7 +12,9 @@ use clap::{Parser, Subcommand};
 /// Reads the log of an LLM inference server that died and writes the post-mortem.
 #[derive(Debug, Parser)]
 #[command(name = "oomdoc", version, about, long_about = None, propagate_version = true)]
-#[command(after_help = "Examples:\n  oomdoc analyze /tmp/tgi.log\n  docker logs tgi 2>&1 | oomdoc analyze\n  kubectl logs POD --previous | oomdoc analyze --format markdown -o incident.md\n  oomdoc explain prefill-oom")]
+#[command(
+    after_help = "Examples:\n  oomdoc analyze /tmp/tgi.log\n  docker logs tgi 2>&1 | oomdoc analyze\n  kubectl logs POD --previous | oomdoc analyze --format markdown -o incident.md\n  oomdoc explain prefill-oom"
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -71,7 +73,11 @@ impl From<io::Error> for Failure {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Failure::ReaderGone;
         }
-        Failure::Told(miette::miette!(code = "oomdoc::write", help = "is the disk full, or the file not writable?", "cannot write the output: {error}"))
+        Failure::Told(miette::miette!(
+            code = "oomdoc::write",
+            help = "is the disk full, or the file not writable?",
+            "cannot write the output: {error}"
+        ))
     }
 }
 

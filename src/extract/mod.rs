@@ -7,8 +7,8 @@ pub mod tables;
 
 use std::sync::Arc;
 
-use crate::extract::arguments::Arguments;
 use crate::envelope::OriginId;
+use crate::extract::arguments::Arguments;
 use crate::facts::{Fact, FactKind};
 
 /// Fills a fact's figures from an allocator's out-of-memory message.

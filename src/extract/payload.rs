@@ -2,8 +2,24 @@
 
 /// Keys whose quoted value is such text, in request dumps of all engines and of scripts.
 const KEYS: &[&str] = &[
-    "prompt", "prompts", "inputs", "input_text", "content", "messages", "generated_text", "completion", "query", "question", "user_input",
-    "text_prompt", "system_prompt", "user_message", "response_text", "answer", "user", "assistant",
+    "prompt",
+    "prompts",
+    "inputs",
+    "input_text",
+    "content",
+    "messages",
+    "generated_text",
+    "completion",
+    "query",
+    "question",
+    "user_input",
+    "text_prompt",
+    "system_prompt",
+    "user_message",
+    "response_text",
+    "answer",
+    "user",
+    "assistant",
 ];
 /// Dumps beyond this number in one message are not looked at.
 const MAX_RANGES: usize = 200;

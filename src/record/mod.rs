@@ -61,7 +61,7 @@ impl Text {
         let mut unbroken = false;
         for (number, line) in &self.lines {
             for (index, word) in line.split_whitespace().enumerate() {
-                if !flat.text.is_empty() && !(unbroken && index == 0) {
+                if !(flat.text.is_empty() || unbroken && index == 0) {
                     flat.text.push(' ');
                 }
                 if index == 0 {
@@ -271,9 +271,7 @@ impl Open {
                     || same_header && indented
                     || header.is_none() && indented && !body.trim().is_empty() && self.record.message.lines.len() < 80;
                 if goes_on {
-                    if joined_by_wrapper
-                        && let Some(exception) = traceback::exception_line(body)
-                    {
+                    if joined_by_wrapper && let Some(exception) = traceback::exception_line(body) {
                         self.record.exceptions.push(Exception::bare(line.number, exception));
                         self.mode = Mode::Traceback(Tracing::after_exception());
                         return true;
@@ -336,4 +334,3 @@ fn bracket_balance(text: &str) -> i32 {
     }
     0
 }
-

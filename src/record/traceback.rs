@@ -81,8 +81,26 @@ pub struct ExceptionLine<'t> {
 
 const TITLE: &str = "Traceback (most recent call last)";
 const ENDINGS: &[&str] = &[
-    "Error", "Exception", "Interrupt", "Exit", "Fault", "Failure", "Timeout", "NotFound", "Unavailable", "Stop", "Group", "Abort",
-    "NotSupported", "Expired", "Empty", "Full", "Died", "Disconnect", "Cancelled", "Closed",
+    "Error",
+    "Exception",
+    "Interrupt",
+    "Exit",
+    "Fault",
+    "Failure",
+    "Timeout",
+    "NotFound",
+    "Unavailable",
+    "Stop",
+    "Group",
+    "Abort",
+    "NotSupported",
+    "Expired",
+    "Empty",
+    "Full",
+    "Died",
+    "Disconnect",
+    "Cancelled",
+    "Closed",
 ];
 
 /// The form of the traceback that begins on this line.
@@ -144,12 +162,7 @@ fn frame_line(text: &str) -> Option<Frame> {
     let (path, rest) = rest.split_once("\", line ")?;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     let function = rest[digits..].trim_start_matches([',', ' ']).strip_prefix("in ").unwrap_or("").trim();
-    Some(Frame {
-        path: path.to_owned(),
-        line: rest[..digits].parse().unwrap_or(0),
-        function: function.to_owned(),
-        code: String::new(),
-    })
+    Some(Frame { path: path.to_owned(), line: rest[..digits].parse().unwrap_or(0), function: function.to_owned(), code: String::new() })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -102,15 +102,47 @@ pub struct FrameEntry {
 
 /// Captures that hold a size in bytes.
 pub const SIZES: &[&str] = &[
-    "tried", "total", "free", "allocated", "reserved", "unallocated", "process", "other", "private", "limit",
-    "weights", "kv_available", "kv_needed", "activation", "non_torch", "graph", "requested", "host_total",
-    "host_free", "host_used", "swap", "downloaded",
+    "tried",
+    "total",
+    "free",
+    "allocated",
+    "reserved",
+    "unallocated",
+    "process",
+    "other",
+    "private",
+    "limit",
+    "weights",
+    "kv_available",
+    "kv_needed",
+    "activation",
+    "non_torch",
+    "graph",
+    "requested",
+    "host_total",
+    "host_free",
+    "host_used",
+    "swap",
+    "downloaded",
 ];
 
 /// Captures that hold an integer.
 pub const INTEGERS: &[&str] = &[
-    "device", "kv_tokens", "max_model_len", "prefill_tokens", "max_num_seqs", "tensor_parallel", "blocks",
-    "block_size", "rank", "pid", "signal", "exit_code", "port", "count", "layers",
+    "device",
+    "kv_tokens",
+    "max_model_len",
+    "prefill_tokens",
+    "max_num_seqs",
+    "tensor_parallel",
+    "blocks",
+    "block_size",
+    "rank",
+    "pid",
+    "signal",
+    "exit_code",
+    "port",
+    "count",
+    "layers",
 ];
 
 /// Captures that hold a fraction or a percentage.
@@ -118,8 +150,21 @@ pub const FRACTIONS: &[&str] = &["gpu_util", "usage"];
 
 /// Captures that hold one word.
 pub const WORDS: &[&str] = &[
-    "model", "version", "dtype", "quantization", "path", "flag", "value", "module", "process", "device_name", "url",
-    "reason", "architecture", "template", "payload",
+    "model",
+    "version",
+    "dtype",
+    "quantization",
+    "path",
+    "flag",
+    "value",
+    "module",
+    "process",
+    "device_name",
+    "url",
+    "reason",
+    "architecture",
+    "template",
+    "payload",
 ];
 
 /// The bit that stands for four bytes in the filter of anchors, 0 to 65535.

@@ -185,8 +185,23 @@ impl Table {
     /// and the words by which a failure is known that no signature knows.
     pub fn needles(&self) -> impl Iterator<Item = &str> {
         const FORMS: &[&str] = &[
-            "Traceback (most", "  File \"", "ERROR", "CRITICAL", "FATAL", "Error:", "error:", "panicked at", "Exception:", "Killed", "terminate called",
-            "Failed to", "failed to", "fatal:", "Aborted", "Fatal ", "Segmentation fault",
+            "Traceback (most",
+            "  File \"",
+            "ERROR",
+            "CRITICAL",
+            "FATAL",
+            "Error:",
+            "error:",
+            "panicked at",
+            "Exception:",
+            "Killed",
+            "terminate called",
+            "Failed to",
+            "failed to",
+            "fatal:",
+            "Aborted",
+            "Fatal ",
+            "Segmentation fault",
         ];
         let everyday = |fact: FactKind| {
             matches!(fact, FactKind::RequestServed | FactKind::Metrics | FactKind::Payload | FactKind::Benign | FactKind::Context | FactKind::Device)
@@ -372,9 +387,8 @@ fn own_signature(software: &str, engine: Option<&str>, e: format::Entry) -> Resu
         value.map(|v| serde_json::from_value(serde_json::Value::String(v.to_owned())).map_err(|e| e.to_string())).transpose()
     }
     let texts = |values: &format::OneOrMany| -> Texts { values.all().iter().cloned().map(Cow::Owned).collect::<Vec<_>>().into() };
-    let pairs = |values: BTreeMap<String, String>| -> Pairs {
-        values.into_iter().map(|(k, v)| (Cow::Owned(k), Cow::Owned(v))).collect::<Vec<_>>().into()
-    };
+    let pairs =
+        |values: BTreeMap<String, String>| -> Pairs { values.into_iter().map(|(k, v)| (Cow::Owned(k), Cow::Owned(v))).collect::<Vec<_>>().into() };
     let pattern = e.pattern.as_deref().map(format::expand).transpose()?;
     if let Some(pattern) = &pattern {
         RegexBuilder::new(pattern).build().map_err(|e| e.to_string())?;
