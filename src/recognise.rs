@@ -77,10 +77,10 @@ impl<'t> Recogniser<'t> {
 
         let mut message = record.message.flat();
         clip(&mut message.text);
-        let mut hits = self.table.hits(&message.text);
+        let mut hits = self.table.hits(&message.text, by_form);
         if let Some(blanked) = self.without_payload(&message.text, &hits, record) {
             message.text = blanked;
-            hits = self.table.hits(&message.text);
+            hits = self.table.hits(&message.text, by_form);
         }
         let benign = hits.iter().any(|hit| hit.signature.exclusive && hit.signature.fact == FactKind::Benign);
         if hits.iter().any(|hit| hit.signature.exclusive) {
@@ -103,7 +103,7 @@ impl<'t> Recogniser<'t> {
                     flat.text.push_str(assertion);
                 }
                 clip(&mut flat.text);
-                let hits = self.table.hits(&flat.text);
+                let hits = self.table.hits(&flat.text, by_form);
                 units.push((flat, hits, Some(exception)));
             }
         }

@@ -22,6 +22,8 @@ const MAX_FACTS: usize = 60_000;
 pub struct Collector {
     facts: Vec<Fact>,
     seen: HashMap<(Arc<str>, OriginId, bool), (u64, usize)>,
+    /// How many facts there were when the last that is not periodic came.
+    event: usize,
 }
 
 impl Collector {
@@ -38,8 +40,8 @@ impl Collector {
         if full && let Some(kept) = self.facts.get_mut(*last) {
             // The newest takes the last place, so that the end of a log is known whatever its length.
             let repeats = kept.repeats + fact.repeats;
-            // Two neighbours in time merge; a series is interrupted by any other fact, which starts a new one.
-            if *last + 1 == next || next >= MAX_FACTS || !periodic {
+            // A series is interrupted by any fact that is not periodic, which starts a new one.
+            if *last >= self.event || next >= MAX_FACTS || !periodic {
                 *kept = Fact { repeats, ..fact };
                 return;
             }
@@ -48,6 +50,9 @@ impl Collector {
             return;
         }
         *last = next;
+        if !periodic {
+            self.event = next + 1;
+        }
         self.facts.push(fact);
     }
 

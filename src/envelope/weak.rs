@@ -100,9 +100,8 @@ fn numbered(text: &str) -> Option<Numbered> {
         _ => false,
     };
     let after = &rest[spaces + sign.len_utf8()..];
-    // A time of day begins so too: two digits and no third.
-    let is_clock =
-        matches!(after.as_bytes(), [a, b, rest @ ..] if a.is_ascii_digit() && b.is_ascii_digit() && !rest.first().is_some_and(u8::is_ascii_digit));
+    // A time of day begins so too: two digits, and then no third and no letter.
+    let is_clock = matches!(after.as_bytes(), [a, b, rest @ ..] if a.is_ascii_digit() && b.is_ascii_digit() && !rest.first().is_some_and(u8::is_ascii_alphanumeric));
     if !allowed || sign == ':' && is_clock {
         return None;
     }

@@ -267,7 +267,7 @@ impl Open {
                 }
                 let indented = body.starts_with([' ', '\t']) && !body.contains("%|");
                 let goes_on = joined_by_wrapper
-                    || self.depth > 0
+                    || self.depth > 0 && traceback::exception_line(body).is_none()
                     || same_header && indented
                     || header.is_none() && indented && !body.trim().is_empty() && self.record.message.lines.len() < 80;
                 if goes_on {

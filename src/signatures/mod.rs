@@ -206,15 +206,19 @@ impl Table {
         let everyday = |fact: FactKind| {
             matches!(fact, FactKind::RequestServed | FactKind::Metrics | FactKind::Payload | FactKind::Benign | FactKind::Context | FactKind::Device)
         };
-        let known = self.signatures().filter(move |s| !everyday(s.fact) && !s.weak && !s.needs_failure);
+        // A mark that a server leaves for every request is one of them.
+        let of_requests = |event: Option<&str>| matches!(event, Some("generation-started" | "generation-finished"));
+        let known = self.signatures().filter(move |s| !everyday(s.fact) && !of_requests(s.event.as_deref()) && !s.weak && !s.needs_failure);
         known.flat_map(|s| s.anchors.iter().map(AsRef::as_ref)).chain(FORMS.iter().copied())
     }
 
-    /// The signatures found in a flat text (white space squeezed), in the order of their position.
-    pub fn hits(&self, flat: &str) -> Vec<Hit<'_>> {
+    /// The signatures found in a flat text (white space squeezed), in the order of their position. Rules that count only
+    /// in a failure are not tried on anything else.
+    pub fn hits(&self, flat: &str, is_failure: bool) -> Vec<Hit<'_>> {
         let mut found: Vec<(usize, usize, usize)> = Vec::new();
         let mut add = |index: usize, start: usize, end: usize| {
-            if !found.iter().any(|&(seen, ..)| seen == index) {
+            let s = self.signature(index);
+            if (is_failure || !s.weak && !s.needs_failure) && !found.iter().any(|&(seen, ..)| seen == index) {
                 found.push((index, start, end));
             }
         };
