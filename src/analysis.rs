@@ -263,6 +263,7 @@ fn evidence_of(case: &Case, index: usize, role: Role) -> Evidence {
         role,
         rule: fact.rule.to_string(),
         text: fact.place.text.to_string(),
+        decisive: fact.place.decisive,
     }
 }
 

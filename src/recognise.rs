@@ -10,7 +10,7 @@ use crate::extract;
 use crate::facts::{Attributes, Fact, FactKind, Place, Stage, Strength};
 use crate::post_mortem::Figures;
 use crate::record::header::{Format, trailing_rank};
-use crate::record::traceback::{Exception, Frame};
+use crate::record::traceback::{Exception, Frame, message_of};
 use crate::record::{Flat, Record, Text};
 use crate::signatures::{FRAMES, FrameRule, Hit, Parser, Table};
 
@@ -119,7 +119,9 @@ impl<'t> Recogniser<'t> {
                 fact.place.part = part;
             }
         }
-        if self.repeats(record) {
+        // Only what a model or a script printed: an engine that waits, or refuses many, says the same thing over and over too.
+        let is_output = record.level.is_none() && out.len() == first_new || out[first_new..].iter().any(|fact| fact.kind == FactKind::Payload);
+        if self.repeats(record) && is_output {
             let mut fact = context.fact(FactKind::Context, "repetition", Strength::Exact, None);
             fact.place.text = Arc::from(kept(&record.message.joined()));
             out.push(fact);
@@ -318,11 +320,15 @@ impl Context<'_> {
         fact.attributes = hit.attributes.clone();
         fact.cause = s.cause.as_deref().map(Arc::from);
         self.place(&mut fact, flat, hit.start, hit.end, exception);
+        fact.place.decisive = telling(&fact.place.text, fact.place.decisive + flat.row_at(hit.anchor).saturating_sub(flat.row_at(hit.start)));
         if let Some(parser) = s.parser {
             parse(parser, &flat.text, hit.start, &self.record.message, &mut fact)?;
         }
         if let Some(exception) = exception {
             fact.kind = refined(&fact, &exception.frames);
+            if let Some(frame) = exception.frames.last().filter(|_| fact.kind == FactKind::Internal) {
+                fact.attributes.insert("frame".into(), format!("{} ({})", frame.function, module_of(&frame.path)));
+            }
             if let Some(model) = exception.frames.iter().find_map(|frame| model_in_code(&frame.code)) {
                 fact.attributes.entry("model".into()).or_insert_with(|| model.to_owned());
             }
@@ -343,6 +349,7 @@ impl Context<'_> {
     }
 
     fn place(&self, fact: &mut Fact, flat: &Flat, start: usize, end: usize, exception: Option<&Exception>) {
+        fact.place.decisive = flat.row_at(start);
         let text = match exception {
             Some(exception) => {
                 fact.is_exception = true;
@@ -352,6 +359,7 @@ impl Context<'_> {
                 }
                 match exception.frames.last() {
                     Some(frame) if !exception.is_complete => {
+                        fact.place.decisive = 0;
                         format!("  File \"{}\", line {}, in {}\n    {}", frame.path, frame.line, frame.function, frame.code)
                     }
                     _ => exception.text.joined(),
@@ -367,11 +375,13 @@ impl Context<'_> {
                 } else {
                     fact.place.first_line = first;
                     fact.place.last_line = last;
-                    let lines = message.lines.iter().filter(|(n, _)| (first..=last).contains(n)).cloned().collect();
+                    let lines: Vec<_> = message.lines.iter().filter(|(n, _)| (first..=last).contains(n)).cloned().collect();
+                    fact.place.decisive -= message.lines.iter().position(|&(n, _)| n == first).unwrap_or(0).min(fact.place.decisive);
                     Text { lines }.joined()
                 }
             }
         };
+        fact.place.decisive = telling(&text, fact.place.decisive);
         fact.rank = fact.rank.or_else(|| trailing_rank(&text).map(|(rank, _)| rank));
         fact.place.text = Arc::from(kept(&text));
     }
@@ -443,6 +453,7 @@ impl Context<'_> {
                 stamp: record.stamp.clone(),
                 level: record.level,
                 text: Arc::from(""),
+                decisive: 0,
             },
         }
     }
@@ -505,6 +516,11 @@ fn model_in_code(code: &str) -> Option<&str> {
     let (start, end) = literal(rest)?;
     let model = &rest[start..end];
     (model.contains('/') || code.contains("from_pretrained(")).then_some(model).filter(|model| !model.is_empty() && !model.contains(' '))
+}
+
+/// A source file as its package names it: what stands before the package says only where it was installed.
+fn module_of(path: &str) -> &str {
+    ["site-packages/", "dist-packages/"].iter().find_map(|folder| path.split_once(folder)).map_or(path, |(_, module)| module)
 }
 
 /// True when level, exception or wording say that this record is a failure.
@@ -643,6 +659,16 @@ fn clip(text: &mut String) {
     if text.len() > SEARCHED {
         *text = cut_middle(text, SEARCHED);
     }
+}
+
+/// Which line of a message says what happened, when a signature found its words in the line `found`: what only introduces
+/// it (`1 validation error for ModelConfig`, the bare name of an exception) is passed over.
+fn telling(text: &str, found: usize) -> usize {
+    let introduces = |line: &str| {
+        let said = message_of(line);
+        said.is_empty() || said.contains(" validation error") && said.contains(" for ") || said.contains(" panicked at ") && said.ends_with(':')
+    };
+    text.lines().enumerate().skip(found).find(|(_, line)| !introduces(line)).map_or(found, |(row, _)| row)
 }
 
 fn kept(text: &str) -> String {

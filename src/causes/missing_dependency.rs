@@ -28,10 +28,7 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
 }
 
 fn headline(s: &Situation<'_>) -> String {
-    match s.fact.word("module") {
-        Some(module) => format!("{module} is missing or does not fit: {}", said(s)),
-        None => said(s),
-    }
+    said(s)
 }
 
 fn explanation(_: &Situation<'_>) -> String {

@@ -204,12 +204,23 @@ fn count(n: u64) -> String {
     out
 }
 
-/// The first line of the decisive message, shortened: the headline of causes whose message says it best.
+/// Characters of a message that a headline quotes.
+const QUOTED: usize = 160;
+
+/// What the decisive message says, without the name of its exception, shortened: the headline of causes whose message
+/// says it best.
 fn said(s: &Situation<'_>) -> String {
-    let line = s.fact.place.text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
-    match line.char_indices().nth(140) {
-        Some((cut, _)) => format!("{}…", &line[..cut]),
-        None => line.to_owned(),
+    let line = s.fact.said();
+    match line.char_indices().nth(QUOTED) {
+        Some((cut, _)) => {
+            let head = &line[..cut];
+            // At the end of a sentence if there is one, else between two words.
+            match head.rfind(". ").filter(|&at| at > QUOTED / 3) {
+                Some(at) => head[..at].to_owned(),
+                None => format!("{}…", head.rsplit_once(' ').map_or(head, |(before, _)| before)),
+            }
+        }
+        None => line.trim_end_matches('.').to_owned(),
     }
 }
 

@@ -30,15 +30,24 @@ pub struct Text {
 pub struct Flat {
     /// The text.
     pub text: String,
-    /// Offsets at which lines begin, with their numbers.
-    starts: Vec<(usize, u64)>,
+    /// Offsets at which lines begin, with their numbers and their places in the text.
+    starts: Vec<(usize, u64, usize)>,
 }
 
 impl Flat {
     /// The number of the line that holds an offset.
     pub fn line_at(&self, offset: usize) -> u64 {
-        let after = self.starts.partition_point(|&(start, _)| start <= offset);
-        self.starts.get(after.saturating_sub(1)).map_or(0, |&(_, line)| line)
+        self.start_at(offset).map_or(0, |(_, line, _)| line)
+    }
+
+    /// Which of the text's lines holds an offset, from 0.
+    pub fn row_at(&self, offset: usize) -> usize {
+        self.start_at(offset).map_or(0, |(_, _, row)| row)
+    }
+
+    fn start_at(&self, offset: usize) -> Option<(usize, u64, usize)> {
+        let after = self.starts.partition_point(|&(start, ..)| start <= offset);
+        self.starts.get(after.saturating_sub(1)).copied()
     }
 }
 
@@ -59,13 +68,13 @@ impl Text {
     pub fn flat(&self) -> Flat {
         let mut flat = Flat::default();
         let mut unbroken = false;
-        for (number, line) in &self.lines {
+        for (row, (number, line)) in self.lines.iter().enumerate() {
             for (index, word) in line.split_whitespace().enumerate() {
                 if !(flat.text.is_empty() || unbroken && index == 0) {
                     flat.text.push(' ');
                 }
                 if index == 0 {
-                    flat.starts.push((flat.text.len(), *number));
+                    flat.starts.push((flat.text.len(), *number, row));
                 }
                 flat.text.push_str(word);
             }
@@ -269,6 +278,7 @@ impl Open {
                 let goes_on = joined_by_wrapper
                     || self.depth > 0 && traceback::exception_line(body).is_none()
                     || same_header && indented
+                    || header.is_none() && self.is_head_of_a_panic()
                     || header.is_none() && indented && !body.trim().is_empty() && self.record.message.lines.len() < 80;
                 if goes_on {
                     if joined_by_wrapper && let Some(exception) = traceback::exception_line(body) {
@@ -295,6 +305,11 @@ impl Open {
             || self.record.last_line + 3 >= line.number
                 && self.header.is_some()
                 && (self.record.level.is_some_and(|level| level >= Level::Error) || announced())
+    }
+
+    /// True for `thread 'main' panicked at src/main.rs:12:5:`, which says on its next line why.
+    fn is_head_of_a_panic(&self) -> bool {
+        matches!(self.record.message.lines.as_slice(), [(_, text)] if text.contains(" panicked at ") && text.trim_end().ends_with(':'))
     }
 
     fn finish(mut self) -> Record {

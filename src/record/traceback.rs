@@ -142,6 +142,21 @@ pub fn exception_line(text: &str) -> Option<ExceptionLine<'_>> {
         .then_some(ExceptionLine { class, text: trimmed })
 }
 
+/// What a line says beside the name of an exception in front and what pydantic adds before and behind. A name stays that
+/// the message cannot be understood without.
+pub fn message_of(line: &str) -> &str {
+    let line = line.trim();
+    let message = match exception_line(line) {
+        Some(found) => found.text[found.class.len()..].split_once(':').map_or("", |(_, rest)| rest.trim()),
+        None => line,
+    };
+    let message = ["Value error, ", "Assertion failed, "].iter().find_map(|prefix| message.strip_prefix(prefix)).unwrap_or(message);
+    let message = message.find(" [type=").map_or(message, |at| &message[..at]);
+    let programming = ["TypeError", "AttributeError", "KeyError", "IndexError", "NameError", "UnboundLocalError"];
+    let needs_name = programming.iter().any(|name| line.starts_with(name)) || !message.is_empty() && !message.contains(' ');
+    if needs_name { line } else { message }
+}
+
 /// A class name in front of a message, whatever it ends with; only trusted right after frames.
 fn class_after_frames(text: &str) -> Option<ExceptionLine<'_>> {
     let trimmed = text.trim_end();

@@ -50,7 +50,7 @@ fn incident(cause: &'static str, family: &'static str, confidence: f64, headline
 
 fn evidence(line: u64, role: Role, rule: &str, text: &str) -> Evidence {
     let last = line + text.lines().count() as u64 - 1;
-    Evidence { line, last_line: (last > line).then_some(last), time: None, role, rule: rule.into(), text: text.into() }
+    Evidence { line, last_line: (last > line).then_some(last), time: None, role, rule: rule.into(), text: text.into(), decisive: 0 }
 }
 
 fn remedy(id: &str, title: &str, rationale: &str, tradeoff: &str, changes: Vec<Change>) -> Remedy {

@@ -127,6 +127,8 @@ pub struct Hit<'t> {
     pub start: usize,
     /// Where in the text it ends.
     pub end: usize,
+    /// Where in it the words stand that it was found by.
+    pub anchor: usize,
     /// Figures that it captured.
     pub figures: Figures,
     /// Words that it captured.
@@ -251,7 +253,7 @@ impl Table {
 
     fn matched(&self, index: usize, flat: &str, start: usize, end: usize) -> Option<Hit<'_>> {
         let signature = self.signature(index);
-        let mut hit = Hit { signature, start, end, figures: Figures::default(), attributes: BTreeMap::new(), payload: None };
+        let mut hit = Hit { signature, start, end, anchor: start, figures: Figures::default(), attributes: BTreeMap::new(), payload: None };
         if let Some(pattern) = &signature.pattern {
             let regex = self.patterns[index].get_or_init(|| compile(pattern)).as_ref()?;
             let captures = regex.captures(flat.as_bytes())?;
