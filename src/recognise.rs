@@ -120,7 +120,8 @@ impl<'t> Recogniser<'t> {
             }
         }
         // Only what a model or a script printed: an engine that waits, or refuses many, says the same thing over and over too.
-        let is_output = record.format.is_none() && record.level.is_none() && out.len() == first_new || out[first_new..].iter().any(|fact| fact.kind == FactKind::Payload);
+        let is_output = record.format.is_none() && record.level.is_none() && out.len() == first_new
+            || out[first_new..].iter().any(|fact| fact.kind == FactKind::Payload);
         if self.repeats(record) && is_output {
             let mut fact = context.fact(FactKind::Context, "repetition", Strength::Exact, None);
             fact.place.text = Arc::from(kept(&record.message.joined()));
@@ -667,7 +668,11 @@ fn telling(text: &str, found: usize) -> usize {
     let introduces = |line: &str| {
         let said = message_of(line);
         let is_of_the_hub = said.contains(" Client Error") && said.contains("(Request ID");
-        said.is_empty() || is_of_the_hub || said.contains(" validation error") && said.contains(" for ") || said.contains(" panicked at ") && said.ends_with(':')
+        said.is_empty()
+            || said.starts_with("terminate called after throwing")
+            || is_of_the_hub
+            || said.contains(" validation error") && said.contains(" for ")
+            || said.contains(" panicked at ") && said.ends_with(':')
     };
     text.lines().enumerate().skip(found).find(|(_, line)| !introduces(line)).map_or(found, |(row, _)| row)
 }

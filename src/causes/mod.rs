@@ -161,24 +161,36 @@ fn on_device(s: &Situation<'_>) -> String {
 fn refusal(s: &Situation<'_>) -> Option<String> {
     let f = &s.figures;
     let mut text = format!("{} was refused", size(f.tried_bytes?));
-    if let Some(free) = f.free_bytes {
-        text += &format!(" with {} free", size(free));
-    }
-    if let Some(total) = f.total_bytes {
-        text += &format!(" of {}", size(total));
+    // What was free when the process started says nothing about this moment: only what the refusal itself says counts.
+    let own = if s.fact.figures.tried_bytes.is_some() { &s.fact.figures } else { f };
+    match (own.free_bytes, f.total_bytes) {
+        (Some(free), Some(total)) => text += &format!(" with {} free of {}", size(free), size(total)),
+        (Some(free), None) => text += &format!(" with {} free", size(free)),
+        _ => {}
     }
     Some(text)
 }
 
-/// What PyTorch held when memory was refused, in a sentence.
+/// What PyTorch held when memory was refused, in a sentence, and what does not add up about it.
 fn held(s: &Situation<'_>) -> String {
     let f = &s.figures;
-    let Some(allocated) = f.allocated_bytes else { return String::new() };
-    let unused = f.reserved_unallocated_bytes.or_else(|| f.reserved_bytes?.checked_sub(allocated));
-    match unused {
-        Some(unused) => format!(" PyTorch had {} in tensors and held {} more that it did not use.", size(allocated), size(unused)),
-        None => format!(" PyTorch had {} in tensors.", size(allocated)),
+    let mut text = String::new();
+    if let Some(allocated) = f.allocated_bytes {
+        text += &match f.reserved_unallocated_bytes.or_else(|| f.reserved_bytes?.checked_sub(allocated)) {
+            Some(unused) => format!(" PyTorch had {} in tensors and held {} more that it did not use.", size(allocated), size(unused)),
+            None => format!(" PyTorch had {} in tensors.", size(allocated)),
+        };
     }
+    if let (Some(tried), Some(free)) = (s.fact.figures.tried_bytes, s.fact.figures.free_bytes)
+        && free > tried
+    {
+        text += &format!(
+            " The device said that {} were free, more than the {} that were asked for: something limits this process (a memory fraction, a container, WSL), or another process took and gave back.",
+            size(free),
+            size(tried)
+        );
+    }
+    text
 }
 
 /// A size for people: GiB with two decimals, MiB when it is small.
@@ -222,6 +234,11 @@ fn said(s: &Situation<'_>) -> String {
         }
         None => line.trim_end_matches('.').to_owned(),
     }
+}
+
+/// Whether the engine is one of the GGUF family, which PyTorch's settings do not concern.
+fn is_ggml(s: &Situation<'_>) -> bool {
+    matches!(s.engine, Some("llama.cpp" | "ollama"))
 }
 
 /// A remedy in words.
