@@ -321,7 +321,7 @@ impl Page {
         let bar = view::bar(ledger);
         // Without the total a bar would only show its parts against one another, and look like a full device.
         if ledger.total_bytes.is_none() {
-            return vec![Line::new(&format!("  GPU {} ", ledger.index), Tone::Strong).with("(its total is not in the log)".to_owned(), Tone::Dim)];
+            return vec![Line::new(format!("  GPU {} ", ledger.index), Tone::Strong).with("(its total is not in the log)", Tone::Dim)];
         }
         let name = format!("  GPU {} ", ledger.index);
         let room = self.width.saturating_sub(name.width() + bar.total.width() + 3).min(72);
