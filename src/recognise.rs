@@ -12,6 +12,7 @@ use crate::post_mortem::Figures;
 use crate::record::header::{Format, trailing_rank};
 use crate::record::traceback::{Exception, Frame};
 use crate::record::{Flat, Record, Text};
+use crate::report::redact::{cut_before, cut_behind};
 use crate::signatures::{FRAMES, FrameRule, Hit, Parser, Table};
 
 /// Bytes of a text that are searched: its beginning and its end.
@@ -26,6 +27,8 @@ const REPETITIONS: u32 = 6;
 
 /// Lines of one table beyond this number are left out.
 const MAX_TABLE_LINES: usize = 200;
+/// A longer line is no row of a table.
+const MAX_TABLE_COLUMNS: usize = 512;
 
 /// Turns records into facts.
 pub struct Recogniser<'t> {
@@ -343,37 +346,27 @@ impl Context<'_> {
     }
 
     fn place(&self, fact: &mut Fact, flat: &Flat, start: usize, end: usize, exception: Option<&Exception>) {
+        let (first, last) = (flat.line_at(start), flat.line_at(end.saturating_sub(1)));
         let text = match exception {
             Some(exception) => {
                 fact.is_exception = true;
-                if let (Some(first), Some(last)) = (exception.text.lines.first(), exception.text.lines.last()) {
-                    fact.place.first_line = first.0;
-                    fact.place.last_line = last.0;
-                }
-                match exception.frames.last() {
-                    Some(frame) if !exception.is_complete => {
-                        format!("  File \"{}\", line {}, in {}\n    {}", frame.path, frame.line, frame.function, frame.code)
-                    }
-                    _ => exception.text.joined(),
-                }
+                // What decides is often said below the line that names the class, as pydantic does.
+                if first > 0 { exception.text.part(first, last) } else { exception.text.clone() }
             }
-            None => {
-                let message = &self.record.message;
-                let (first, last) = (flat.line_at(start), flat.line_at(end.saturating_sub(1)));
-                if message.lines.len() <= 12 {
-                    fact.place.first_line = message.lines.first().map_or(first, |&(n, _)| n);
-                    fact.place.last_line = message.lines.last().map_or(last, |&(n, _)| n);
-                    message.joined()
-                } else {
-                    fact.place.first_line = first;
-                    fact.place.last_line = last;
-                    let lines = message.lines.iter().filter(|(n, _)| (first..=last).contains(n)).cloned().collect();
-                    Text { lines }.joined()
-                }
-            }
+            None if self.record.message.lines.len() <= 12 => self.record.message.clone(),
+            None => self.record.message.part(first, last),
         };
-        fact.rank = fact.rank.or_else(|| trailing_rank(&text).map(|(rank, _)| rank));
-        fact.place.text = Arc::from(kept(&text));
+        if let (Some(first), Some(last)) = (text.lines.first(), text.lines.last()) {
+            fact.place.first_line = first.0;
+            fact.place.last_line = last.0;
+        }
+        let shown = match exception.and_then(|e| e.frames.last().filter(|_| !e.is_complete)) {
+            Some(frame) => format!("  File \"{}\", line {}, in {}\n    {}", frame.path, frame.line, frame.function, frame.code),
+            None => text.joined(),
+        };
+        let whole = exception.map_or(&self.record.message, |e| &e.text);
+        fact.rank = fact.rank.or_else(|| whole.lines.last().and_then(|(_, line)| trailing_rank(line)).map(|(rank, _)| rank));
+        fact.place.text = Arc::from(kept(&shown));
     }
 
     /// A failure of which only the form is known.
@@ -585,7 +578,7 @@ fn engine_of(frames: &[Frame]) -> Option<&'static str> {
         ("/accelerate/", "accelerate"),
         ("/torch/", "pytorch"),
     ];
-    PATHS.iter().find(|(part, _)| frames.iter().any(|frame| frame.path.replace('\\', "/").contains(part))).map(|&(_, engine)| engine)
+    PATHS.iter().find(|(part, _)| frames.iter().any(|frame| frame.path.contains(part))).map(|&(_, engine)| engine)
 }
 
 fn engine_of_format(format: Format, logger: Option<&str>) -> Option<&'static str> {
@@ -609,7 +602,8 @@ fn repeats_itself(text: &str) -> bool {
 /// True for a line of a box as nvidia-smi and memory summaries draw it; `+ command` is a shell's trace.
 fn is_table_row(text: &str) -> bool {
     let text = text.trim_start();
-    text.starts_with('|') && text.ends_with('|') || text.starts_with("+-") || text.starts_with("+=")
+    text.len() <= MAX_TABLE_COLUMNS && text.starts_with('|') && text.ends_with('|')
+        || text.len() <= MAX_TABLE_COLUMNS && (text.starts_with("+-") || text.starts_with("+="))
 }
 
 /// The source line of an assertion without a message.
@@ -646,7 +640,11 @@ fn clip(text: &mut String) {
 }
 
 fn kept(text: &str) -> String {
-    if text.len() > KEPT { cut_middle(text, KEPT) } else { text.to_owned() }
+    if text.len() <= KEPT {
+        return text.to_owned();
+    }
+    let (head, tail) = (cut_before(text, KEPT * 3 / 4), cut_behind(text, text.len() - KEPT / 4));
+    format!("{} … {}", &text[..head], &text[tail..])
 }
 
 fn cut_middle(text: &str, size: usize) -> String {

@@ -5,6 +5,7 @@
 use crate::case::Situation;
 use crate::facts::{Fact, FactKind, Stage, Strength};
 use crate::post_mortem::{Phase, Remedy};
+use crate::report::redact::cut_before;
 
 pub mod arbiter;
 
@@ -208,7 +209,7 @@ fn count(n: u64) -> String {
 fn said(s: &Situation<'_>) -> String {
     let line = s.fact.place.text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
     match line.char_indices().nth(140) {
-        Some((cut, _)) => format!("{}…", &line[..cut]),
+        Some((cut, _)) => format!("{}…", line[..cut_before(line, cut)].trim_end()),
         None => line.to_owned(),
     }
 }
