@@ -12,6 +12,7 @@ use crate::post_mortem::Figures;
 use crate::record::header::{Format, trailing_rank};
 use crate::record::traceback::{Exception, Frame, message_of};
 use crate::record::{Flat, Record, Text};
+use crate::report::redact::{cut_before, cut_behind};
 use crate::signatures::{FRAMES, FrameRule, Hit, Parser, Table};
 
 /// Bytes of a text that are searched: its beginning and its end.
@@ -26,6 +27,8 @@ const REPETITIONS: u32 = 6;
 
 /// Lines of one table beyond this number are left out.
 const MAX_TABLE_LINES: usize = 200;
+/// A longer line is no row of a table.
+const MAX_TABLE_COLUMNS: usize = 512;
 
 /// Turns records into facts.
 pub struct Recogniser<'t> {
@@ -320,8 +323,7 @@ impl Context<'_> {
         fact.figures = hit.figures.clone();
         fact.attributes = hit.attributes.clone();
         fact.cause = s.cause.as_deref().map(Arc::from);
-        self.place(&mut fact, flat, hit.start, hit.end, exception);
-        fact.place.decisive = telling(&fact.place.text, fact.place.decisive + flat.row_at(hit.anchor).saturating_sub(flat.row_at(hit.start)));
+        self.place(&mut fact, flat, (hit.start, hit.anchor, hit.end), exception);
         if let Some(parser) = s.parser {
             parse(parser, &flat.text, hit.start, &self.record.message, &mut fact)?;
         }
@@ -349,42 +351,32 @@ impl Context<'_> {
         }
     }
 
-    fn place(&self, fact: &mut Fact, flat: &Flat, start: usize, end: usize, exception: Option<&Exception>) {
-        fact.place.decisive = flat.row_at(start);
+    fn place(&self, fact: &mut Fact, flat: &Flat, (start, anchor, end): (usize, usize, usize), exception: Option<&Exception>) {
+        let (first, last) = (flat.line_at(start), flat.line_at(end.saturating_sub(1)));
         let text = match exception {
             Some(exception) => {
                 fact.is_exception = true;
-                if let (Some(first), Some(last)) = (exception.text.lines.first(), exception.text.lines.last()) {
-                    fact.place.first_line = first.0;
-                    fact.place.last_line = last.0;
-                }
-                match exception.frames.last() {
-                    Some(frame) if !exception.is_complete => {
-                        fact.place.decisive = 0;
-                        format!("  File \"{}\", line {}, in {}\n    {}", frame.path, frame.line, frame.function, frame.code)
-                    }
-                    _ => exception.text.joined(),
-                }
+                // What decides is often said below the line that names the class, as pydantic does.
+                if first > 0 { exception.text.part(first, last) } else { exception.text.clone() }
             }
-            None => {
-                let message = &self.record.message;
-                let (first, last) = (flat.line_at(start), flat.line_at(end.saturating_sub(1)));
-                if message.lines.len() <= 12 {
-                    fact.place.first_line = message.lines.first().map_or(first, |&(n, _)| n);
-                    fact.place.last_line = message.lines.last().map_or(last, |&(n, _)| n);
-                    message.joined()
-                } else {
-                    fact.place.first_line = first;
-                    fact.place.last_line = last;
-                    let lines: Vec<_> = message.lines.iter().filter(|(n, _)| (first..=last).contains(n)).cloned().collect();
-                    fact.place.decisive -= message.lines.iter().position(|&(n, _)| n == first).unwrap_or(0).min(fact.place.decisive);
-                    Text { lines }.joined()
-                }
-            }
+            None if self.record.message.lines.len() <= 12 => self.record.message.clone(),
+            None => self.record.message.part(first, last),
         };
-        fact.place.decisive = telling(&text, fact.place.decisive);
-        fact.rank = fact.rank.or_else(|| trailing_rank(&text).map(|(rank, _)| rank));
-        fact.place.text = Arc::from(kept(&text));
+        let is_part = exception.is_some() || self.record.message.lines.len() > 12;
+        if let (Some(first), Some(last)) = (text.lines.first(), text.lines.last()) {
+            fact.place.first_line = first.0;
+            fact.place.last_line = last.0;
+        }
+        let shown = match exception.and_then(|e| e.frames.last().filter(|_| !e.is_complete)) {
+            Some(frame) => format!("  File \"{}\", line {}, in {}\n    {}", frame.path, frame.line, frame.function, frame.code),
+            None => text.joined(),
+        };
+        let whole = exception.map_or(&self.record.message, |e| &e.text);
+        fact.rank = fact.rank.or_else(|| whole.lines.last().and_then(|(_, line)| trailing_rank(line)).map(|(rank, _)| rank));
+        // Counted from the first line that is shown.
+        let row = flat.line_at(anchor).saturating_sub(if is_part { first } else { 0 });
+        fact.place.decisive = telling(&shown, row);
+        fact.place.text = Arc::from(kept(&shown));
     }
 
     /// A failure of which only the form is known.
@@ -413,7 +405,7 @@ impl Context<'_> {
         let kind = if self.demoted { return None } else { kind };
         let mut fact = self.fact(kind, rule, Strength::Form, None);
         let flat = exception.map_or_else(|| self.record.message.flat(), |e| e.text.flat());
-        self.place(&mut fact, &flat, 0, flat.text.len(), exception);
+        self.place(&mut fact, &flat, (0, 0, flat.text.len()), exception);
         let own = exception.and_then(|e| stage_of(&e.frames)).or(self.stage);
         self.stage_by_frames(&mut fact, own);
         if let Some(exception) = exception {
@@ -602,7 +594,7 @@ fn engine_of(frames: &[Frame]) -> Option<&'static str> {
         ("/accelerate/", "accelerate"),
         ("/torch/", "pytorch"),
     ];
-    PATHS.iter().find(|(part, _)| frames.iter().any(|frame| frame.path.replace('\\', "/").contains(part))).map(|&(_, engine)| engine)
+    PATHS.iter().find(|(part, _)| frames.iter().any(|frame| frame.path.contains(part))).map(|&(_, engine)| engine)
 }
 
 fn engine_of_format(format: Format, logger: Option<&str>) -> Option<&'static str> {
@@ -626,7 +618,8 @@ fn repeats_itself(text: &str) -> bool {
 /// True for a line of a box as nvidia-smi and memory summaries draw it; `+ command` is a shell's trace.
 fn is_table_row(text: &str) -> bool {
     let text = text.trim_start();
-    text.starts_with('|') && text.ends_with('|') || text.starts_with("+-") || text.starts_with("+=")
+    text.len() <= MAX_TABLE_COLUMNS && text.starts_with('|') && text.ends_with('|')
+        || text.len() <= MAX_TABLE_COLUMNS && (text.starts_with("+-") || text.starts_with("+="))
 }
 
 /// The source line of an assertion without a message.
@@ -678,7 +671,11 @@ fn telling(text: &str, found: usize) -> usize {
 }
 
 fn kept(text: &str) -> String {
-    if text.len() > KEPT { cut_middle(text, KEPT) } else { text.to_owned() }
+    if text.len() <= KEPT {
+        return text.to_owned();
+    }
+    let (head, tail) = (cut_before(text, KEPT * 3 / 4), cut_behind(text, text.len() - KEPT / 4));
+    format!("{} … {}", &text[..head], &text[tail..])
 }
 
 fn cut_middle(text: &str, size: usize) -> String {

@@ -3,6 +3,7 @@
 use crate::case::Case;
 use crate::facts::{Fact, FactKind, Strength};
 use crate::post_mortem::Event;
+use crate::report::redact::cut_before;
 use crate::time::{Timeline, iso};
 
 /// Entries beyond this number are left out from the middle.
@@ -77,7 +78,7 @@ fn kind_of(fact: &Fact) -> Option<String> {
 fn shortened(text: &str) -> String {
     let line = text.lines().next().unwrap_or("").trim();
     match line.char_indices().nth(SHOWN) {
-        Some((cut, _)) => format!("{}…", &line[..cut]),
+        Some((cut, _)) => format!("{}…", line[..cut_before(line, cut)].trim_end()),
         None => line.to_owned(),
     }
 }

@@ -5,6 +5,7 @@
 use crate::case::Situation;
 use crate::facts::{Fact, FactKind, Stage, Strength};
 use crate::post_mortem::{Phase, Remedy};
+use crate::report::redact::cut_before;
 
 pub mod arbiter;
 
@@ -225,7 +226,7 @@ fn said(s: &Situation<'_>) -> String {
     let line = s.fact.said();
     match line.char_indices().nth(QUOTED) {
         Some((cut, _)) => {
-            let head = &line[..cut];
+            let head = &line[..cut_before(line, cut)];
             // At the end of a sentence if there is one, else between two words.
             match head.rfind(". ").filter(|&at| at > QUOTED / 3) {
                 Some(at) => head[..at].to_owned(),

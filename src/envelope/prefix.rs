@@ -176,8 +176,9 @@ fn has_date(text: &str) -> bool {
 
 /// `[W1120 12:`, torch's native log.
 fn c10(text: &str) -> bool {
-    matches!(text.as_bytes(), [b'[', b'I' | b'W' | b'E' | b'F', a, b, c, d, b' ', e, f, b':', ..]
-        if [a, b, c, d, e, f].iter().all(|x| x.is_ascii_digit()))
+    let Some([b'I' | b'W' | b'E' | b'F', date @ ..]) = text.strip_prefix('[').map(str::as_bytes) else { return false };
+    let digits = date.iter().take(5).take_while(|b| b.is_ascii_digit()).count();
+    matches!(digits, 3 | 4) && matches!(&date[digits..], [b' ', e, f, b':', ..] if e.is_ascii_digit() && f.is_ascii_digit())
 }
 
 /// True if a text begins as lines of logs begin, with any wrapper or none. Used where something before it is doubtful.

@@ -485,6 +485,16 @@ fn pasted_text() {
 
     let grep: Vec<String> = TRACEBACK.iter().enumerate().map(|(at, line)| format!("{}:{line}", at + 101)).collect();
     assert_eq!(texts(&grep), TRACEBACK);
+    // Lines picked out of a file, of a launcher that names its streams.
+    let picked = [
+        "1077:[default0]:WARNING:megatron.core.utils:CUDA out of memory.",
+        "1078:[default0]:[rank0]: Traceback (most recent call last):",
+        "1129:[default0]:[rank0]: torch.OutOfMemoryError: CUDA out of memory.",
+    ];
+    assert_eq!(
+        texts(&picked),
+        ["WARNING:megatron.core.utils:CUDA out of memory.", "Traceback (most recent call last):", "torch.OutOfMemoryError: CUDA out of memory."]
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! by [`redact`], everything else is made harmless for where it goes by `escape`.
 
 mod advice;
-mod escape;
+pub(crate) mod escape;
 mod html;
 mod json;
 mod markdown;

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::mem;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use regex::{Captures, Regex};
@@ -16,6 +17,8 @@ use crate::post_mortem::PostMortem;
 
 /// What stands for a secret.
 const MASK: &str = "****";
+/// Bytes around a cut that are searched for a secret that it would go through; the longest are keys in several lines.
+const AROUND: usize = 16 * 1024;
 
 /// Names whose value is always a secret.
 const STRICT: &str = r"api[-_.]?keys?|access[-_]?token|auth[-_]?token|refresh[-_]?token|id[-_]token|session[-_]?token|security[-_]?token|bearer[-_]?token|hf[-_]?token|hub[-_]?token|hugging[-_]?face[-_]?(?:hub[-_]?)?token|github[-_]?token|gitlab[-_]?token|slack[-_]?token|secret[-_]?access[-_]?key|secret[-_]?key|client[-_]?secret|private[-_]?key|access[-_]?key|account[-_]?key|password|passwd|passphrase";
@@ -147,6 +150,50 @@ pub fn redact(text: &str) -> (Cow<'_, str>, u64) {
         }
     }
     (out, count)
+}
+
+/// Where a text may be cut at or before an offset without leaving half a secret, which no rule would know any more.
+pub fn cut_before(text: &str, at: usize) -> usize {
+    secrets_at(text, at).map_or_else(|| boundary(text, at), |secret| secret.start)
+}
+
+/// The same at or behind an offset.
+pub fn cut_behind(text: &str, at: usize) -> usize {
+    secrets_at(text, at).map_or_else(|| boundary(text, at), |secret| secret.end)
+}
+
+/// The secret that lies across an offset; where several do, all that they cover.
+fn secrets_at(text: &str, at: usize) -> Option<Range<usize>> {
+    let at = boundary(text, at);
+    let from = boundary(text, at.saturating_sub(AROUND));
+    let part = text.get(from..boundary(text, at + AROUND))?;
+    let lower = part.to_ascii_lowercase();
+    let mut covered: Option<Range<usize>> = None;
+    for rule in RULES.iter().filter(|rule| rule.anchors.iter().any(|anchor| lower.contains(anchor))) {
+        let Some(regex) = rule.regex() else { continue };
+        for found in regex.captures_iter(part) {
+            let Some(whole) = found.get(0).map(|whole| from + whole.start()..from + whole.end()) else { continue };
+            let mut masked = 0;
+            if whole.start >= at || at >= whole.end {
+                continue;
+            }
+            rule.replace(&found, &mut masked);
+            if masked > 0 {
+                let (start, end) = covered.map_or((whole.start, whole.end), |c| (c.start.min(whole.start), c.end.max(whole.end)));
+                covered = Some(start..end);
+            }
+        }
+    }
+    covered
+}
+
+/// The next character's beginning at or before an offset.
+fn boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
 }
 
 impl Rule {

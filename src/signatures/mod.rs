@@ -361,10 +361,11 @@ pub fn parse_size(text: &str, unit: Option<&str>, decimal: bool) -> Option<i64> 
     (bytes.abs() < 1e18).then_some(bytes.round() as i64)
 }
 
-/// Reads a user's own signatures: every `*.toml` in a folder. Frame rules in them are not used.
+/// Reads a user's own signatures: every `*.toml` in a folder.
 ///
 /// # Errors
-/// A folder that cannot be read, a file that is not valid, a placeholder or word that is not known.
+/// A folder that cannot be read, a file that is not valid, a placeholder or word that is not known, a frame rule, which
+/// only the program itself has.
 pub fn load_rules(folder: &Path) -> Result<Vec<Signature>, RulesError> {
     let read_error = |source| RulesError::Read { path: folder.display().to_string(), source };
     let mut paths: Vec<_> = std::fs::read_dir(folder)
@@ -378,6 +379,9 @@ pub fn load_rules(folder: &Path) -> Result<Vec<Signature>, RulesError> {
         let invalid = |reason: String| RulesError::Invalid { path: path.display().to_string(), reason };
         let text = std::fs::read_to_string(&path).map_err(read_error)?;
         let file: format::File = toml::from_str(&text).map_err(|e| invalid(e.to_string()))?;
+        if !file.frame.is_empty() {
+            return Err(invalid("`[[frame]]` is not taken from rules of your own; give the signature a `stage`".into()));
+        }
         let software = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         for entry in file.signature {
             let id = entry.id.clone();
