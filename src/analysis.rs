@@ -6,7 +6,7 @@ use crate::case::deployment::deployment;
 use crate::case::ledger::memory;
 use crate::case::timeline::timeline;
 use crate::case::trends::trends;
-use crate::case::{Case, Collector, Situation};
+use crate::case::{Case, Collector, Run, Situation};
 use crate::causes::arbiter::{self, Verdict};
 use crate::envelope::{Envelope, Line};
 use crate::facts::{Fact, FactKind};
@@ -157,16 +157,25 @@ impl<'o> Analyzer<'o> {
         Ok(self.report(&case, source))
     }
 
-    fn report(&self, case: &Case, source: Source) -> PostMortem {
-        let engine = crate::case::deployment::engine(case);
-        let overall = deployment(case, case.runs.last());
-        let verdicts = arbiter::verdicts(case, engine.as_deref(), overall.model.as_deref());
-        let run = verdicts.first().map(|v| &case.runs[v.run]).or(case.runs.last());
+    fn deployment(&self, case: &Case, run: Option<&Run>) -> Deployment {
         let mut deployment = deployment(case, run);
         if deployment.model.is_none() {
             deployment.model.clone_from(&self.options.model);
         }
-        let incidents: Vec<Incident> = verdicts.iter().map(|v| incident(case, v, &deployment)).collect();
+        deployment
+    }
+
+    fn report(&self, case: &Case, source: Source) -> PostMortem {
+        let verdicts = arbiter::verdicts(case);
+        let run = verdicts.first().map(|v| &case.runs[v.run]).or(case.runs.last());
+        let deployment = self.deployment(case, run);
+        let mut incidents: Vec<Incident> = Vec::new();
+        for verdict in &verdicts {
+            // Another service has an engine and a model of its own.
+            let other = &case.runs[verdict.run];
+            let own = if run.is_some_and(|run| run.container == other.container) { None } else { Some(self.deployment(case, Some(other))) };
+            incidents.push(incident(case, verdict, own.as_ref().unwrap_or(&deployment)));
+        }
         let figures = match incidents.first() {
             Some(incident) => incident.figures.clone(),
             None => run.and_then(|run| run.facts.last().map(|&last| case.figures_at(run, last, &[]))).unwrap_or_default(),

@@ -156,6 +156,8 @@ pub struct Envelope {
     origins: Vec<Origin>,
     known_origins: HashMap<Origin, OriginId>,
     last_origin: Option<OriginId>,
+    /// Who wrote the last object's message.
+    object_origin: Option<OriginId>,
     stages: [Weak; STAGES],
     partials: Vec<Partial>,
     /// Whether Docker's entries end with a line break: collectors cut it off.
@@ -300,6 +302,9 @@ impl Envelope {
     }
 
     fn prefix(&mut self, stage: usize, piece: &mut Piece, mut found: prefix::Found) -> Turn {
+        if found.kind == Kind::Journal {
+            found.container = within(piece.context.origin.container.as_deref(), found.container);
+        }
         let Context { origin, stamp, level, .. } = &mut piece.context;
         found.apply(origin, stamp, level);
         piece.text.drain(..found.len);
@@ -477,11 +482,17 @@ impl Envelope {
 
     fn emit(&mut self, piece: Piece, out: &mut Vec<Line>) {
         let Context { origin, stamp, level, logger, repeated, starts_record, continues_record } = piece.context;
+        // Only the first line of an object's message names the process that wrote it.
+        let of_the_object = self.object_origin.filter(|_| continues_record && origin.process.is_none());
+        let origin = of_the_object.unwrap_or_else(|| self.intern(origin));
+        if starts_record {
+            self.object_origin = Some(origin);
+        }
         out.push(Line {
             number: piece.number,
             last_number: piece.last_number,
             text: piece.text,
-            origin: self.intern(origin),
+            origin,
             stamp,
             level,
             logger,
@@ -509,6 +520,14 @@ impl Envelope {
         };
         self.last_origin = Some(id);
         id
+    }
+}
+
+/// A journal's unit within the container that the journal was written by: both tell services apart.
+fn within(around: Option<&str>, unit: Option<String>) -> Option<String> {
+    match (around, unit) {
+        (Some(around), Some(unit)) => Some(format!("{around}/{unit}")),
+        (_, unit) => unit,
     }
 }
 

@@ -131,6 +131,14 @@ impl FactKind {
         self >= FactKind::OutOfMemory && !matches!(self, FactKind::Symptom | FactKind::ProcessExit)
     }
 
+    /// True for an engine's own sentence about what refused memory was for.
+    pub fn says_what_for(self) -> bool {
+        matches!(
+            self,
+            FactKind::WeightsTooLarge | FactKind::PrefillTooLarge | FactKind::KvCacheTooSmall | FactKind::SamplerTooLarge | FactKind::CaptureFailed
+        )
+    }
+
     /// True for failures that often only follow from another one.
     pub fn may_follow(self) -> bool {
         matches!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use crate::case::deployment;
+use crate::case::{complete, deployment};
 use crate::envelope::{Level, OriginId};
 use crate::extract;
 use crate::facts::{Attributes, Fact, FactKind, Place, Stage, Strength};
@@ -121,6 +121,12 @@ impl<'t> Recogniser<'t> {
             for fact in &mut out[first..] {
                 fact.place.part = part;
             }
+        }
+        if is_interrupted(record) {
+            let mut fact = context.fact(FactKind::StopSignal, "terminal-interrupt", Strength::Exact, None);
+            fact.attributes.insert("signal".into(), "2".into());
+            fact.place.text = Arc::from(kept(&record.message.joined()));
+            out.push(fact);
         }
         // Only what a model or a script printed: an engine that waits, or refuses many, says the same thing over and over too.
         let is_output = record.format.is_none() && record.level.is_none() && out.len() == first_new
@@ -280,8 +286,11 @@ impl Context<'_> {
                 out.push(fact);
             }
         }
+        // An engine's sentence about what memory was for may quote the allocator's: it has those figures too.
+        let quoted = failures.iter().find(|fact| fact.kind == FactKind::OutOfMemory).map(|fact| fact.figures.clone()).unwrap_or_default();
+        failures.iter_mut().filter(|fact| fact.kind.says_what_for()).for_each(|fact| complete(&mut fact.figures, &quoted));
         // One text has one meaning: the hit with the highest priority, then the one that reads the most figures.
-        failures.sort_by_key(|fact| std::cmp::Reverse((fact.priority, fact.figures.known())));
+        failures.sort_by_key(|fact| std::cmp::Reverse((fact.priority, fact.figures.known(), fact.kind.says_what_for())));
         // Of each server's table the best; which of them speaks of this program is known when the engine is.
         let mut spoken: Vec<Arc<str>> = Vec::new();
         for failure in failures {
@@ -613,6 +622,12 @@ fn repeats_itself(text: &str) -> bool {
     let Some((cut, _)) = text.char_indices().rev().nth(40).filter(|_| text.len() > 600) else { return false };
     let phrase = text[cut..].trim_matches(['"', '\'', ' ', '.']);
     phrase.len() > 24 && phrase.contains(' ') && text.matches(phrase).count() >= REPETITIONS as usize
+}
+
+/// True for the `^C` that a terminal shows for Ctrl-C: alone, or behind the dots or the bar that show progress.
+fn is_interrupted(record: &Record) -> bool {
+    let before = record.message.lines.last().and_then(|(_, line)| line.trim_end().strip_suffix("^C"));
+    record.format.is_none() && before.is_some_and(|text| text.contains("%|") || text.bytes().all(|b| matches!(b, b'.' | b' ' | b'^' | b'C')))
 }
 
 /// True for a line of a box as nvidia-smi and memory summaries draw it; `+ command` is a shell's trace.

@@ -50,13 +50,13 @@ struct Episode {
 }
 
 /// The verdicts on a case, the gravest first.
-pub fn verdicts(case: &Case, engine: Option<&str>, model: Option<&str>) -> Vec<Verdict> {
+pub fn verdicts(case: &Case) -> Vec<Verdict> {
     let mut verdicts: Vec<Verdict> = Vec::new();
     for (index, run) in case.runs.iter().enumerate() {
         let saturated = run.ready.and_then(|_| saturation(case, &run.facts));
         for episode in episodes(case, run) {
-            if let Some(verdict) = judge(case, index, run, &episode, engine, model) {
-                merge(&mut verdicts, verdict);
+            if let Some(verdict) = judge(case, index, run, &episode) {
+                merge(case, &mut verdicts, verdict);
             }
         }
         if let Some((first, last, times)) = saturated
@@ -100,9 +100,10 @@ fn overload(case: &Case, run: usize, first: usize, last: usize, times: u64) -> O
     })
 }
 
-/// Crash loops and repeated request failures are one incident, with the figures of the last.
-fn merge(verdicts: &mut Vec<Verdict>, new: Verdict) {
-    let same = verdicts.iter_mut().find(|old| old.cause.id == new.cause.id && old.impact == new.impact);
+/// Crash loops and repeated request failures of one service are one incident, with the figures of the last.
+fn merge(case: &Case, verdicts: &mut Vec<Verdict>, new: Verdict) {
+    let service = |verdict: &Verdict| case.runs[verdict.run].container.as_deref().map(service_of);
+    let same = verdicts.iter_mut().find(|old| old.cause.id == new.cause.id && old.impact == new.impact && service(old) == service(&new));
     match same {
         Some(old) => {
             let occurrences = old.occurrences + new.occurrences;
@@ -113,6 +114,13 @@ fn merge(verdicts: &mut Vec<Verdict>, new: Verdict) {
         }
         None => verdicts.push(new),
     }
+}
+
+/// The service of a container: its name up to the number or hash that tells replicas apart.
+fn service_of(container: &str) -> &str {
+    let is_generated = |part: &str| part.bytes().any(|b| b.is_ascii_digit());
+    let end = container.match_indices('-').find(|(at, _)| container[at + 1..].split('-').next().is_some_and(is_generated)).map(|(at, _)| at);
+    end.map_or(container, |end| &container[..end])
 }
 
 fn is_trouble(fact: &Fact) -> bool {
@@ -193,8 +201,9 @@ fn is_of_a_client(fact: &Fact) -> bool {
         || fact.kind == FactKind::Overload && fact.repeats < 3
 }
 
-fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Option<&str>, model: Option<&str>) -> Option<Verdict> {
+fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode) -> Option<Verdict> {
     let facts = &case.facts;
+    let engine = case.engine_of(run.container.as_deref());
     let mut candidates: Vec<usize> = episode.facts.iter().copied().filter(|&i| facts[i].kind.is_failure()).collect();
     let was_up = episode.served_after || run.ready.is_some_and(|ready| episode.facts.first().is_some_and(|&first| ready < first));
     let fatal = episode.facts.iter().any(|&i| ends_process(&facts[i]));
@@ -254,7 +263,7 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
         .filter(|&i| same(i) && is_copy(&facts[first], &facts[i]))
         .max_by_key(|&i| (facts[i].figures.known(), Reverse(i)))?;
 
-    let situation = situation(case, run, root, first, engine, model);
+    let situation = situation(case, run, root, first);
     let claimed = claims(&situation);
     let (cause, weight) = claimed.first().map(|(cause, claim)| (*cause, claim.weight))?;
     let mut contributing: Vec<Contributing> = claimed
@@ -278,7 +287,7 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
             }
             continue;
         }
-        let own = situation_of(case, run, i, engine, model);
+        let own = situation_of(case, run, i);
         let best = claims(&own).into_iter().next().map(|(cause, claim)| (cause, claim.weight));
         match best {
             Some((other, _))
@@ -373,15 +382,9 @@ fn said_by_the_engine(facts: &[Fact], candidates: &[usize]) -> Option<usize> {
     if !matches!(refusal.kind, FactKind::OutOfMemory | FactKind::HostMemory) {
         return None;
     }
-    let says_what_for = |fact: &Fact| {
-        matches!(
-            fact.kind,
-            FactKind::WeightsTooLarge | FactKind::PrefillTooLarge | FactKind::KvCacheTooSmall | FactKind::SamplerTooLarge | FactKind::CaptureFailed
-        )
-    };
     candidates.iter().copied().find(|&i| {
         let fact = &facts[i];
-        says_what_for(fact) && fact.strength == Strength::Exact && fact.place.first_line <= refusal.place.last_line + 120
+        fact.kind.says_what_for() && fact.strength == Strength::Exact && fact.place.first_line <= refusal.place.last_line + 120
     })
 }
 
@@ -418,15 +421,12 @@ fn is_copy(a: &Fact, b: &Fact) -> bool {
 /// True for the allocator's refusal that the engine's sentence is about: it gives the figures.
 fn is_refusal_behind(sentence: &Fact, fact: &Fact) -> bool {
     matches!(fact.kind, FactKind::OutOfMemory | FactKind::HostMemory)
-        && matches!(
-            sentence.kind,
-            FactKind::WeightsTooLarge | FactKind::PrefillTooLarge | FactKind::KvCacheTooSmall | FactKind::SamplerTooLarge | FactKind::CaptureFailed
-        )
+        && sentence.kind.says_what_for()
         && fact.place.first_line.abs_diff(sentence.place.first_line) <= 120
 }
 
-fn situation<'c>(case: &'c Case, run: &'c Run, root: usize, first: usize, engine: Option<&'c str>, model: Option<&'c str>) -> Situation<'c> {
-    let mut situation = situation_of(case, run, root, engine, model);
+fn situation<'c>(case: &'c Case, run: &'c Run, root: usize, first: usize) -> Situation<'c> {
+    let mut situation = situation_of(case, run, root);
     // The copy that came first knows the stage best: it has the traceback, or stands nearest to the marks.
     let earlier = &case.facts[first];
     if !case.facts[root].stage_is_proven {
@@ -435,10 +435,12 @@ fn situation<'c>(case: &'c Case, run: &'c Run, root: usize, first: usize, engine
     situation
 }
 
-fn situation_of<'c>(case: &'c Case, run: &'c Run, index: usize, engine: Option<&'c str>, model: Option<&'c str>) -> Situation<'c> {
+fn situation_of<'c>(case: &'c Case, run: &'c Run, index: usize) -> Situation<'c> {
     let fact = &case.facts[index];
     let stage = if fact.stage_is_proven { fact.stage } else { case.stages[index].or(fact.stage) };
-    Situation { case, run, fact, stage, figures: case.figures_at(run, index, &[]), engine, model }
+    let engine = case.engine_of(run.container.as_deref());
+    // Judgements do not depend on the model's name.
+    Situation { case, run, fact, stage, figures: case.figures_at(run, index, &[]), engine, model: None }
 }
 
 /// What the causes make of a failure, the heaviest claim first. A user's own rule names its cause itself.

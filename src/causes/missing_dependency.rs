@@ -24,6 +24,9 @@ own images have such a set.",
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
+    if s.fact.word("scope") == Some("kernel") && s.hinted(FactKind::GpuArch) {
+        return None;
+    }
     direct(s, FactKind::Dependency, "a module, library or compiler is missing or does not fit")
 }
 
