@@ -218,7 +218,10 @@ impl<'t> Recogniser<'t> {
         let mut is_open = extract::payload::is_open(flat);
         for hit in hits.iter().filter(|hit| hit.signature.fact == FactKind::Payload) {
             ranges.push(hit.payload.unwrap_or((hit.end, flat.len())));
-            is_open |= hit.signature.open;
+            // Every line of these two has a header of its own; `Output: results/` of a script opens nothing.
+            let writer = record.format.and_then(|format| engine_of_format(format, record.logger.as_deref()));
+            let is_own = !matches!(&*hit.signature.software, "tgi" | "vllm") || writer == Some(&*hit.signature.software);
+            is_open |= hit.signature.open && is_own;
         }
         if is_open && record.format.is_some() {
             self.swallowing.insert(record.origin, Swallowing { what: Swallowed::Payload, left: MAX_SWALLOWED });

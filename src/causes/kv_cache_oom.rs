@@ -84,7 +84,7 @@ fn explanation(s: &Situation<'_>) -> String {
     if let (Some(utilization), Some(total)) = (f.gpu_memory_utilization, f.total_bytes) {
         text += &format!(" Its share is {:.0} % of {}.", utilization * 100.0, size(total));
     }
-    if let Some(weights) = f.weights_bytes {
+    if let Some(weights) = f.weights_bytes.filter(|_| !weights_take_nearly_all(s)) {
         text += &format!(" The weights take {}.", size(weights));
     }
     if f.kv_available_bytes.is_some_and(|bytes| bytes <= 0) {

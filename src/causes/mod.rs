@@ -107,6 +107,14 @@ pub fn by_id(id: &str) -> Option<&'static Cause> {
 /// What a process holds on a device before any tensor: CUDA context, modules, workspaces.
 const CONTEXT: u64 = 600 * 1024 * 1024;
 
+/// Weights that take more than this share of a device leave too little for anything else.
+const NEARLY_ALL: f64 = 0.8;
+
+fn weights_take_nearly_all(s: &Situation<'_>) -> bool {
+    let (weights, total) = (s.figures.weights_bytes, s.figures.total_bytes);
+    weights.zip(total).is_some_and(|(weights, total)| weights < total && weights as f64 > NEARLY_ALL * total as f64)
+}
+
 /// The weight of a failure that the message itself states.
 fn stated(s: &Situation<'_>) -> f64 {
     match s.fact.strength {
@@ -181,6 +189,9 @@ fn held(s: &Situation<'_>) -> String {
             Some(unused) => format!(" PyTorch had {} in tensors and held {} more that it did not use.", size(allocated), size(unused)),
             None => format!(" PyTorch had {} in tensors.", size(allocated)),
         };
+    }
+    if let (Some(weights), Some(total), true) = (f.weights_bytes, f.total_bytes, weights_take_nearly_all(s)) {
+        text += &format!(" The weights alone take {} of {}.", size(weights), size(total));
     }
     if let (Some(tried), Some(free)) = (s.fact.figures.tried_bytes, s.fact.figures.free_bytes)
         && free > tried

@@ -168,8 +168,8 @@ impl Page {
         if let Some(running) = view::running(report) {
             out.extend(self.wrapped("  ", &running, Tone::Plain));
         }
-        if let Some(ready) = view::time_to_ready(&report.timeline) {
-            out.extend(self.wrapped("  ", &ready, Tone::Plain));
+        if let Some(start) = view::start(report) {
+            out.extend(self.wrapped("  ", &start, Tone::Plain));
         }
         out.extend(self.wrapped("  ", &view::checked(report), Tone::Plain));
         if let Some(settle) = &report.would_settle {
