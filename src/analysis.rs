@@ -278,9 +278,8 @@ fn evidence_of(case: &Case, index: usize, role: Role) -> Evidence {
 
 /// The rank of a failure, when there are several.
 fn rank(case: &Case, fact: &Fact) -> Option<u32> {
-    let of = |fact: &Fact| fact.rank.or_else(|| case.origins.get(fact.place.origin.0 as usize).and_then(|o| o.rank));
-    let own = of(fact)?;
-    let several = case.facts.iter().any(|other| of(other).is_some_and(|rank| rank != own));
+    let own = case.rank_of(fact)?;
+    let several = case.facts.iter().any(|other| case.rank_of(other).is_some_and(|rank| rank != own));
     (several || own > 0).then_some(own)
 }
 

@@ -512,8 +512,7 @@ fn difference(fixture: &Fixture, lines: &[Line], added: usize, report: Result<Po
 }
 
 /// Runs tasks on all cores and fails with what they return.
-/// Runs all tasks. `known` is how many are known to come out wrong; the number only falls.
-fn all<T: Sync>(tasks: &[T], known: usize, run: impl Fn(&T) -> Option<String> + Sync) {
+fn all<T: Sync>(tasks: &[T], run: impl Fn(&T) -> Option<String> + Sync) {
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, Into::into) {
@@ -528,7 +527,7 @@ fn all<T: Sync>(tasks: &[T], known: usize, run: impl Fn(&T) -> Option<String> + 
     });
     let mut wrong = wrong.into_inner().unwrap();
     wrong.sort();
-    assert!(wrong.len() <= known, "{} of {}, {known} known:\n{}", wrong.len(), tasks.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), tasks.len(), wrong.join("\n"));
 }
 
 // ---------------------------------------------------------------------------------------------------------------- tests
@@ -536,7 +535,7 @@ fn all<T: Sync>(tasks: &[T], known: usize, run: impl Fn(&T) -> Option<String> + 
 #[test]
 fn every_wrapping_leaves_every_verdict() {
     let tasks: Vec<_> = WRAPPINGS.iter().flat_map(|w| fixtures().iter().map(move |f| (w, f))).filter(|(w, f)| refuses(w, f).is_none()).collect();
-    all(&tasks, 5, |(wrapping, fixture)| {
+    all(&tasks, |(wrapping, fixture)| {
         let lines = (wrapping.wrap)(&fixture.lines);
         let wrong = difference(fixture, &lines, 0, analyze(bytes_of(&lines)))?;
         Some(format!("{} | {}:{wrong}", wrapping.name, fixture.name))
@@ -554,7 +553,7 @@ fn every_pair_of_wrappings_leaves_the_verdict() {
             }
         }
     }
-    all(&tasks, 0, |(outer, inner, fixture)| {
+    all(&tasks, |(outer, inner, fixture)| {
         let lines = (outer.wrap)(&(inner.wrap)(&fixture.lines));
         let wrong = difference(fixture, &lines, 0, analyze(bytes_of(&lines)))?;
         Some(format!("{} ({}) | {}:{wrong}", outer.name, inner.name, fixture.name))
@@ -563,8 +562,13 @@ fn every_pair_of_wrappings_leaves_the_verdict() {
 
 #[test]
 fn every_encoding_leaves_every_verdict() {
-    let tasks: Vec<_> = ENCODINGS.iter().flat_map(|e| fixtures().iter().map(move |f| (e, f))).collect();
-    all(&tasks, 0, |(encoding, fixture)| {
+    // What is unpacked is the same bytes: a fourth of the logs, another one for each packer, shows that.
+    let is_taken = |encoding: &Encoding, e: usize, f: usize| encoding.layer != Layer::Packed || f % 4 == e % 4;
+    let mut tasks = Vec::new();
+    for (e, encoding) in ENCODINGS.iter().enumerate() {
+        tasks.extend(fixtures().iter().enumerate().filter(|(f, _)| is_taken(encoding, e, *f)).map(|(_, fixture)| (encoding, fixture)));
+    }
+    all(&tasks, |(encoding, fixture)| {
         let wrong = difference(fixture, &fixture.lines, encoding.added, analyze((encoding.encode)(&bytes_of(&fixture.lines))))?;
         Some(format!("{} | {}:{wrong}", encoding.name, fixture.name))
     });
@@ -588,7 +592,7 @@ fn every_pair_of_encodings_leaves_the_verdict() {
             }
         }
     }
-    all(&tasks, 0, |(outer, inner, fixture)| {
+    all(&tasks, |(outer, inner, fixture)| {
         let bytes = (outer.encode)(&(inner.encode)(&bytes_of(&fixture.lines)));
         let wrong = difference(fixture, &fixture.lines, outer.added + inner.added, analyze(bytes))?;
         Some(format!("{} ({}) | {}:{wrong}", outer.name, inner.name, fixture.name))
@@ -604,7 +608,7 @@ fn every_encoding_of_every_wrapping_leaves_the_verdict() {
             tasks.extend(some_of(3 + o * WRAPPINGS.len() + i, 3).filter(possible).map(|fixture| (encoding, wrapping, fixture)));
         }
     }
-    all(&tasks, 1, |(encoding, wrapping, fixture)| {
+    all(&tasks, |(encoding, wrapping, fixture)| {
         let lines = (wrapping.wrap)(&fixture.lines);
         let wrong = difference(fixture, &lines, encoding.added, analyze((encoding.encode)(&bytes_of(&lines))))?;
         Some(format!("{} ({}) | {}:{wrong}", encoding.name, wrapping.name, fixture.name))
@@ -615,7 +619,7 @@ fn every_encoding_of_every_wrapping_leaves_the_verdict() {
 /// stands. (Whether failing requests are an incident is told by how many of them there are.)
 #[test]
 fn a_log_cut_anywhere_is_read_and_cut_behind_the_proof_says_the_same() {
-    all(&fixtures().iter().collect::<Vec<_>>(), 0, |fixture| {
+    all(&fixtures().iter().collect::<Vec<_>>(), |fixture| {
         let bytes = bytes_of(&fixture.lines);
         let whole: usize = fixture.lines[..=fixture.plain.last].iter().map(|line| line.text.len() + 1).sum();
         let mut wrong = String::new();
@@ -674,7 +678,7 @@ fn pairs(fits: impl Fn(&Fixture) -> bool) -> Vec<(&'static Fixture, &'static Fix
 /// An unknown failure beside one that is known is taken for what followed from it, so that it need not be named.
 #[test]
 fn two_services_of_a_composition_have_both_verdicts() {
-    all(&pairs(|f| f.plain.cause != "unknown"), 26, |(a, b)| {
+    all(&pairs(|f| f.plain.cause != "unknown"), |(a, b)| {
         let report = analyze(mixed(a, b, ["alpha-1  | ", "beta-1   | "]));
         let causes: Vec<_> = report.iter().flat_map(|report| &report.incidents).map(|i| i.cause).collect();
         let missing: Vec<_> = [a, b].iter().map(|f| f.plain.cause).filter(|cause| !causes.contains(cause)).collect();
@@ -697,7 +701,7 @@ fn two_ranks_have_both_verdicts() {
     const FOLLOWS: &[&str] = &["collective-failure", "terminated", "internal-error", "unknown"];
     let killed = |text: &str| text.contains("signal") || text.contains("Killed");
     let own = |f: &Fixture| is_of_a_rank(f) && !FOLLOWS.contains(&f.plain.cause) && f.plain.proof.as_ref().is_some_and(|(_, text)| !killed(text));
-    all(&pairs(own), 4, |(a, b)| {
+    all(&pairs(own), |(a, b)| {
         let report = analyze(mixed(a, b, ["[rank0]: ", "[rank1]: "]));
         let incidents = || report.iter().flat_map(|report| &report.incidents);
         let said: Vec<_> = incidents().map(|i| i.cause).chain(incidents().flat_map(|i| &i.contributing).map(|c| c.cause)).collect();
@@ -710,7 +714,7 @@ fn two_ranks_have_both_verdicts() {
 /// Two ranks that print the same, line by line, are one incident with the figures of either.
 #[test]
 fn two_ranks_with_one_failure_are_one_incident() {
-    all(&fixtures().iter().filter(|f| is_of_a_rank(f)).collect::<Vec<_>>(), 0, |fixture| {
+    all(&fixtures().iter().filter(|f| is_of_a_rank(f)).collect::<Vec<_>>(), |fixture| {
         let twice = |line: &Line| ["[rank0]: ", "[rank1]: "].map(|prefix| Line { text: format!("{prefix}{}", line.text), ..line.clone() });
         let lines: Lines = fixture.lines.iter().flat_map(twice).collect();
         let wrong = difference(fixture, &lines, 0, analyze(bytes_of(&lines)))?;

@@ -103,8 +103,10 @@ impl Case {
         let mut case = Case { stages: Vec::new(), facts, runs: Vec::new(), origins, lines, year, engine: None, engines: BTreeMap::new() };
         case.tell_engines();
         case.settle_meanings();
-        // Words that turned out to be another program's name no engine any more.
+        // Words that turned out to be another program's name no engine any more, unless nothing else does.
+        let guessed = case.engine;
         case.tell_engines();
+        case.engine = case.engine.or(guessed);
         case.stages = vec![None; case.facts.len()];
         case.split_into_runs();
         for index in 0..case.runs.len() {
@@ -172,6 +174,16 @@ impl Case {
     /// The container that wrote a fact.
     pub fn container(&self, fact: &Fact) -> Option<&str> {
         self.origins.get(fact.place.origin.0 as usize).and_then(|origin| origin.container.as_deref())
+    }
+
+    /// The rank that wrote a fact, when the log names it.
+    pub fn rank_of(&self, fact: &Fact) -> Option<u32> {
+        self.origins.get(fact.place.origin.0 as usize).and_then(|origin| origin.rank).or(fact.rank)
+    }
+
+    /// True for facts of two ranks: neither explains nor closes what the other one says of itself.
+    pub fn are_of_two_ranks(&self, a: &Fact, b: &Fact) -> bool {
+        matches!((self.rank_of(a), self.rank_of(b)), (Some(a), Some(b)) if a != b)
     }
 
     fn split_into_runs(&mut self) {

@@ -107,10 +107,14 @@ fn merge(case: &Case, verdicts: &mut Vec<Verdict>, new: Verdict) {
     match same {
         Some(old) => {
             let occurrences = old.occurrences + new.occurrences;
-            if new.confidence + 0.05 >= old.confidence {
-                *old = new;
+            let mut other = new;
+            if other.confidence + 0.05 >= old.confidence {
+                std::mem::swap(old, &mut other);
             }
             old.occurrences = occurrences;
+            let helped = |cause: &'static str| old.contributing.iter().all(|known| known.cause != cause);
+            let more: Vec<_> = other.contributing.into_iter().filter(|c| helped(c.cause)).collect();
+            old.contributing.extend(more);
         }
         None => verdicts.push(new),
     }
@@ -153,22 +157,28 @@ fn episodes(case: &Case, run: &Run) -> Vec<Episode> {
         if current.is_empty() || !is_health(fact) {
             continue;
         }
-        let fatal = current.iter().any(|&i| ends_process(&case.facts[i]));
-        let fails = current.iter().any(|&i| case.facts[i].kind.is_failure());
-        let same_process = current.iter().all(|&i| case.facts[i].place.origin == fact.place.origin || !case.facts[i].kind.is_failure());
+        // The software says itself that it goes on; of another rank it knows nothing.
+        let is_retry = fact.kind == FactKind::Retry;
+        let (mut closing, others): (Vec<usize>, Vec<usize>) =
+            std::mem::take(&mut current).into_iter().partition(|&i| !is_retry || !case.are_of_two_ranks(fact, &case.facts[i]));
+        let fatal = closing.iter().any(|&i| ends_process(&case.facts[i]));
+        let fails = closing.iter().any(|&i| case.facts[i].kind.is_failure());
+        let same_process = closing.iter().all(|&i| case.facts[i].place.origin == fact.place.origin || !case.facts[i].kind.is_failure());
         let closes = match fact.kind {
             FactKind::RequestServed | FactKind::Completed => !fatal,
-            // The software says itself that it goes on.
             FactKind::Retry => true,
             _ => !fatal && same_process,
         };
         if closes && fails {
             let served_after = fact.kind == FactKind::RequestServed;
-            episodes.push(Episode { facts: std::mem::take(&mut current), survived: true, served_after });
-        } else if closes && !fails {
+            episodes.push(Episode { facts: std::mem::take(&mut closing), survived: true, served_after });
+        } else if closes {
             // Hints and symptoms alone are forgotten when the process goes on; hints still count as context.
-            current.retain(|&i| case.facts[i].kind == FactKind::Hint);
+            closing.retain(|&i| case.facts[i].kind == FactKind::Hint);
         }
+        current = closing;
+        current.extend(others);
+        current.sort_unstable();
     }
     if !current.is_empty() {
         episodes.push(Episode { facts: current, survived: false, served_after: false });
@@ -254,7 +264,7 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode) -> Option<
         return None;
     }
     candidates.sort_by_key(|&i| (standing(&facts[i]), facts[i].place.first_line, facts[i].place.part, Reverse(facts[i].priority)));
-    let first = said_by_the_engine(facts, &candidates).or(candidates.first().copied())?;
+    let first = said_by_the_engine(case, &candidates).or(candidates.first().copied())?;
     // Of the copies of one message the most complete is decisive.
     let same = |i: usize| facts[i].kind == facts[first].kind && standing(&facts[i]) == standing(&facts[first]);
     let root = candidates
@@ -293,13 +303,15 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode) -> Option<
             Some((other, _))
                 if other.id == cause.id && fact.strength >= Strength::Weak
                     || is_copy(&facts[root], fact)
-                    || is_refusal_behind(&facts[root], fact) =>
+                    || is_refusal_behind(&facts[root], fact) && !case.are_of_two_ranks(&facts[root], fact) =>
             {
                 proof.push(i)
             }
             Some((other, other_weight)) => {
                 symptoms.push(i);
-                let competes = standing(fact) <= 2 && other.id != "unknown" && !fact.kind.may_follow();
+                // A kernel that faults on another rank does not follow from what this one says.
+                let may_follow = fact.kind.may_follow() && !(fact.kind == FactKind::KernelFault && case.are_of_two_ranks(&facts[root], fact));
+                let competes = standing(fact) <= 2 && other.id != "unknown" && !may_follow;
                 if competes && contributing.iter().all(|c| c.cause != other.id) {
                     let reason = format!("line {} says so in its own right", fact.place.first_line);
                     contributing.push(Contributing { cause: other.id, confidence: round((other_weight * 0.5).min(0.5)), reason });
@@ -377,14 +389,18 @@ fn unexplained(case: &Case, run: &Run, episode: &Episode, known_by_form: Vec<usi
 }
 
 /// An allocator says that memory was refused; the engine's own sentence that follows says what it was for.
-fn said_by_the_engine(facts: &[Fact], candidates: &[usize]) -> Option<usize> {
+fn said_by_the_engine(case: &Case, candidates: &[usize]) -> Option<usize> {
+    let facts = &case.facts;
     let refusal = &facts[*candidates.first()?];
     if !matches!(refusal.kind, FactKind::OutOfMemory | FactKind::HostMemory) {
         return None;
     }
     candidates.iter().copied().find(|&i| {
         let fact = &facts[i];
-        fact.kind.says_what_for() && fact.strength == Strength::Exact && fact.place.first_line <= refusal.place.last_line + 120
+        fact.kind.says_what_for()
+            && fact.strength == Strength::Exact
+            && fact.place.first_line <= refusal.place.last_line + 120
+            && !case.are_of_two_ranks(refusal, fact)
     })
 }
 
