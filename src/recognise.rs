@@ -485,7 +485,7 @@ fn parse(parser: Parser, flat: &str, start: usize, message: &Text, fact: &mut Fa
 }
 
 /// What only the frames tell: memory that was to be pinned is the host's, a full device under shared memory is
-/// /dev/shm, and memory that is refused to the very first call on a device was taken by others.
+/// /dev/shm, memory that is refused to the very first call on a device was taken by others.
 fn refined(fact: &Fact, frames: &[Frame]) -> FactKind {
     let within = |frames: &[Frame], names: &[&str]| {
         frames.iter().any(|f| names.iter().any(|name| f.function.contains(name) || f.code.contains(name) || f.path.contains(name)))
@@ -498,8 +498,16 @@ fn refined(fact: &Fact, frames: &[Frame]) -> FactKind {
         FactKind::DiskFull if within(innermost, &["multiprocessing/shared_memory", "multiprocessing/synchronize", "posix_shm", "/dev/shm"]) => {
             FactKind::SharedMemory
         }
+        // What fails while a package is being imported was written for other versions.
+        FactKind::Argument | FactKind::Internal if fact.strength == Strength::Weak && frames.last().is_some_and(is_import_of_a_package) => {
+            FactKind::Dependency
+        }
         kind => kind,
     }
+}
+
+fn is_import_of_a_package(frame: &Frame) -> bool {
+    frame.function == "<module>" && (frame.path.contains("site-packages/") || frame.path.contains("dist-packages/"))
 }
 
 /// The model that a source line of a traceback names as a literal: `from_pretrained("acme/owl-7b", …)`, `LLM(model="…")`.
