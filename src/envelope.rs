@@ -5,20 +5,25 @@
 //! stages, each with the others behind it. Numbers of physical lines survive whatever happens to the text.
 
 mod clean;
+mod document;
 mod json;
+mod markup;
 mod prefix;
 mod redraw;
 mod stamps;
+mod table;
 #[cfg(test)]
 mod tests;
 mod weak;
 
 use std::collections::HashMap;
 
+use document::{Document, Taken};
 use prefix::Kind;
+use table::Table;
 use weak::Weak;
 
-use crate::time::Stamp;
+use crate::time::{Stamp, leading_stamp};
 
 /// How many wrappers are taken off one line at most.
 const DEEPEST: u8 = 10;
@@ -170,6 +175,16 @@ pub struct Envelope {
     services: Vec<String>,
     /// Pods and containers that stern announced or coloured.
     pairs: Vec<(String, String)>,
+    /// What stood before lines that began something, and stands before the others too: `server.log:`.
+    openers: Vec<(String, String)>,
+    /// The shape of a stamp that stood before the program's own.
+    outer: Option<String>,
+    /// True inside a list that is printed one object a line.
+    listed: bool,
+    /// The document that the log is in.
+    document: Document,
+    /// The table that the log is in.
+    table: Table,
 }
 
 impl Envelope {
@@ -185,12 +200,27 @@ impl Envelope {
 
     /// Takes a physical line and appends what it settles, which may be nothing yet, or lines before it as well.
     pub fn push(&mut self, number: u64, raw: &str, out: &mut Vec<Line>) {
-        let piece = Piece { number, last_number: number, text: raw.to_owned(), context: Context::default(), depth: 0 };
-        self.unwrap(0, piece, out);
+        let mut piece = Piece { number, last_number: number, text: raw.to_owned(), context: Context::default(), depth: 0 };
+        match self.document.push(&piece) {
+            Taken::No => {}
+            Taken::Kept => return,
+            Taken::Lines(pieces) => {
+                for piece in pieces {
+                    self.unwrap(0, piece, out);
+                }
+                return;
+            }
+        }
+        if self.table.take(&mut piece) != Some(false) {
+            self.unwrap(0, piece, out);
+        }
     }
 
     /// Appends what is still held back.
     pub fn finish(&mut self, out: &mut Vec<Line>) {
+        for piece in self.document.finish() {
+            self.unwrap(0, piece, out);
+        }
         // What comes out of one stage may be held by the next, and an unfinished line may be held anew.
         while !self.partials.is_empty() {
             let partial = self.partials.remove(0);
@@ -271,8 +301,11 @@ impl Envelope {
             return Turn::Stripped;
         }
         clean::clean(&mut piece.text);
+        if is_fence(&piece.text) || is_transcript(&piece.text) || markup::is_tags(&piece.text) {
+            return Turn::Kept;
+        }
         let text = piece.text.as_str();
-        if is_fence(text) {
+        if self.listed && text == "]" {
             return Turn::Kept;
         }
         if text.starts_with('{')
@@ -280,10 +313,20 @@ impl Envelope {
         {
             return self.object(stage, piece, unwrapped);
         }
+        if (text.starts_with(['{', '[']) || text.starts_with(",{"))
+            && let Some(lines) = json::lines_of_export(text)
+        {
+            self.listed = true;
+            return self.export(stage, piece, lines);
+        }
+        if markup::unmark(&mut piece.text) {
+            return Turn::Stripped;
+        }
+        let text = piece.text.as_str();
         if let Some(found) = prefix::find(text, self.stamped >= 2) {
             return self.prefix(stage, piece, found);
         }
-        if let Some(turn) = self.announced(piece).or_else(|| self.journal_continues(piece)) {
+        if let Some(turn) = self.announced(piece).or_else(|| self.journal_continues(piece)).or_else(|| self.outer_stamp(piece)) {
             return turn;
         }
         if let Some((len, repeated)) = folded(&piece.text) {
@@ -307,6 +350,7 @@ impl Envelope {
         }
         let Context { origin, stamp, level, .. } = &mut piece.context;
         found.apply(origin, stamp, level);
+        let opener = if found.kind == Kind::Opener { piece.text[..found.len].to_owned() } else { String::new() };
         piece.text.drain(..found.len);
         match found.kind {
             Kind::Cri { stderr, partial } => {
@@ -322,6 +366,16 @@ impl Envelope {
                 }
             }
             Kind::LikelyStamp => self.stamped = self.stamped.saturating_add(1),
+            Kind::Fields => {
+                let kept = piece.text.trim_end_matches(|c: char| c.is_ascii_digit());
+                piece.text.truncate(kept.strip_suffix('\t').map_or(piece.text.len(), str::len));
+            }
+            Kind::Opener => {
+                let name = piece.context.origin.container.clone().unwrap_or_default();
+                if self.openers.len() < MOST_NAMES && !self.openers.iter().any(|(known, _)| *known == opener) {
+                    self.openers.push((opener, name));
+                }
+            }
             Kind::Ordinary => {}
         }
         Turn::Stripped
@@ -425,9 +479,53 @@ impl Envelope {
         Turn::Stripped
     }
 
+    /// The lines that an export has in one.
+    fn export(&mut self, stage: usize, piece: &Piece, lines: Vec<json::Unwrapped>) -> Turn {
+        let mut pieces = Vec::new();
+        for line in lines {
+            let mut one = piece.clone();
+            match self.object(stage, &mut one, line) {
+                Turn::Became(parts) => pieces.extend(parts),
+                Turn::Stripped => pieces.push(one),
+                Turn::Done | Turn::Kept => {}
+            }
+        }
+        Turn::Became(pieces)
+    }
+
+    /// A stamp that a tool puts before every line, once a line has shown that the program's own stands behind it.
+    fn outer_stamp(&mut self, piece: &mut Piece) -> Option<Turn> {
+        let shape = |text: &str| -> String { text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect() };
+        let (stamp, len) = match prefix::outer_stamp(&piece.text) {
+            Some((stamp, len)) => {
+                self.outer = Some(shape(&piece.text[..len]));
+                (stamp, len)
+            }
+            None => {
+                let known = self.outer.as_ref()?;
+                let (stamp, _) = leading_stamp(&piece.text)?;
+                let head = piece.text.get(..known.len()).or_else(|| (piece.text.len() + 2 >= known.len()).then_some(piece.text.as_str()))?;
+                (shape(head).trim_end() == known.trim_end()).then_some((stamp, head.len()))?
+            }
+        };
+        piece.context.stamp = Some(stamp);
+        piece.text.drain(..len);
+        Some(Turn::Stripped)
+    }
+
     /// Prefixes whose names the tool that wrote them has told before.
     fn announced(&mut self, piece: &mut Piece) -> Option<Turn> {
         let text = piece.text.as_str();
+        if let Some((opener, name)) = self
+            .openers
+            .iter()
+            .find(|(opener, _)| text.strip_prefix(opener.trim_end()).is_some_and(|rest| rest.is_empty() || text.starts_with(opener.as_str())))
+        {
+            piece.context.origin.container = Some(name.clone());
+            let len = opener.len().min(text.len());
+            piece.text.drain(..len);
+            return Some(Turn::Stripped);
+        }
         if let Some(names) = text.strip_prefix("Attaching to ") {
             names.split(", ").for_each(|name| self.remember_service(name));
             return None;
@@ -538,6 +636,15 @@ fn is_fence(text: &str) -> bool {
         || text.strip_prefix("```").is_some_and(|language| {
             language.len() <= 16 && language.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'+' | b'`'))
         })
+}
+
+/// What recorders of terminals, supervisors and GitLab's runner write between the lines.
+fn is_transcript(text: &str) -> bool {
+    let mark = text.strip_prefix("section_start:").or_else(|| text.strip_prefix("section_end:"));
+    mark.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()) && !rest.contains('\r'))
+        || text.starts_with("Script started on 20")
+        || text.starts_with("Script done on 20")
+        || (text.ends_with("' stderr output:") || text.ends_with("' stdout output:")) && text.contains(" DEBG '")
 }
 
 /// Ray's ` [repeated 3x across cluster]`: where the text before it ends, and how often.

@@ -98,8 +98,12 @@ fn numbered(text: &str) -> Option<Numbered> {
     let value = text[start..start + digits].parse().ok()?;
     let rest = &text[start + digits..];
     let spaces = rest.bytes().take(4).take_while(|b| *b == b' ').count();
-    let sign = rest[spaces..].chars().next()?;
+    // less pads its numbers to seven columns.
+    let padded = start > 0 && start + digits == 7 && spaces > 0;
+    let sign = if padded && !rest[spaces..].starts_with(['|', '│']) { ' ' } else { rest[spaces..].chars().next()? };
+    let spaces = if sign == ' ' { 0 } else { spaces };
     let allowed = match sign {
+        ' ' => padded,
         '|' | '│' => true,
         ':' | '\t' => spaces == 0,
         _ => false,

@@ -489,8 +489,17 @@ fn begins_anew(trimmed: &str) -> bool {
     starts.iter().any(|start| trimmed.starts_with(start))
         || trimmed == "Killed"
         || trimmed.starts_with("+ ")
-        || trimmed.starts_with("$ ")
+        || is_prompt(trimmed)
         || trimmed.contains("%|")
         || trimmed.contains("resource_tracker:")
         || trimmed.contains("Warning: ")
+}
+
+/// True for a shell's prompt: `$ …`, `user@host:~$ …`.
+fn is_prompt(text: &str) -> bool {
+    let Some((head, _)) = text.split_once(['$', '#']) else { return false };
+    let named = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    let at = |head: &str| head.split_once('@').is_some_and(|(user, place)| named(user) && place.split_once(':').is_some_and(|(host, _)| named(host)));
+    let follows = text[head.len() + 1..].is_empty() || text[head.len() + 1..].starts_with(' ');
+    follows && (head.is_empty() && text.starts_with('$') || at(head))
 }
