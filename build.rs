@@ -5,18 +5,26 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
+#[path = "build/compile.rs"]
+mod compile;
 #[path = "src/signatures/format.rs"]
 #[allow(dead_code)]
 mod format;
+#[path = "src/signatures/program.rs"]
+#[allow(dead_code)]
+mod program;
 
+use compile::Classes;
 use format::{Entry, File, FrameEntry, OneOrMany, expand};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=src/signatures");
+    println!("cargo::rerun-if-changed=build");
     let mut paths: Vec<_> = fs::read_dir("src/signatures")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
     paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
     paths.sort();
     let mut signatures = String::new();
+    let mut classes = Classes::default();
     let mut frames = String::new();
     let mut anchors: Vec<(usize, String)> = Vec::new();
     let mut seen: HashMap<[u8; 4], u32> = HashMap::new();
@@ -32,15 +40,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     *seen.entry([gram[0], gram[1], gram[2], gram[3]]).or_default() += 1;
                 }
             }
-            signature(&mut signatures, &name, file.engine.as_deref(), entry).map_err(|e| format!("{}: {}: {e}", path.display(), entry.id))?;
+            signature(&mut signatures, &mut classes, &name, file.engine.as_deref(), entry).map_err(|e| format!("{}: {}: {e}", path.display(), entry.id))?;
         }
         for entry in &file.frame {
             frame(&mut frames, file.engine.as_deref(), entry)?;
         }
     }
     let index = index(&anchors, &seen)?;
+    let classes = &classes.all;
     let out = format!(
-        "/// Every signature that is compiled in.\npub static SIGNATURES: &[Signature] = &[\n{signatures}];\n\n/// Every frame rule that is compiled in.\npub static FRAMES: &[FrameRule] = &[\n{frames}];\n\n{index}"
+        "static CLASSES: &[program::Class] = &{classes:?};\n\n/// Every signature that is compiled in.\npub static SIGNATURES: &[Signature] = &[\n{signatures}];\n\n/// Every frame rule that is compiled in.\npub static FRAMES: &[FrameRule] = &[\n{frames}];\n\n{index}"
     );
     fs::write(Path::new(&env::var("OUT_DIR")?).join("signatures.rs"), out)?;
     Ok(())
@@ -96,17 +105,26 @@ fn pairs<'a>(values: impl Iterator<Item = (&'a String, &'a String)>) -> String {
     format!("Cow::Borrowed(&[{}])", items.join(", "))
 }
 
-fn signature(out: &mut String, software: &str, engine: Option<&str>, e: &Entry) -> Result<(), Box<dyn std::error::Error>> {
+/// A pattern's program, as it is written into the table.
+fn program(pattern: &str, classes: &mut Classes) -> String {
+    let Some(program) = compile::compile(pattern, classes) else { return "None".into() };
+    let first = program.first.map_or("None".into(), |class| format!("Some(&CLASSES[{class}])"));
+    let compile::Program { code, branches, anchored, groups, .. } = program;
+    format!("Some(Program {{ code: &{code:?}, branches: {branches}, classes: CLASSES, first: {first}, anchored: {anchored}, groups: &{groups:?} }})")
+}
+
+fn signature(out: &mut String, classes: &mut Classes, software: &str, engine: Option<&str>, e: &Entry) -> Result<(), Box<dyn std::error::Error>> {
     let pattern = e.pattern.as_deref().map(expand).transpose()?;
     let engine = e.set.get("engine").map(String::as_str).or(engine);
     writeln!(
         out,
-        "Signature {{ id: {}, software: {}, engine: {}, anchors: {}, pattern: {}, parser: {}, fact: {}, stage: {}, ends: {}, event: {}, hints: {}, cause: {}, units: {}, set: {}, decimal: {}, any_level: {}, weak: {}, needs_failure: {}, exclusive: {}, open: {}, priority: {} }},",
+        "Signature {{ id: {}, software: {}, engine: {}, anchors: {}, pattern: {}, program: {}, parser: {}, fact: {}, stage: {}, ends: {}, event: {}, hints: {}, cause: {}, units: {}, set: {}, decimal: {}, any_level: {}, weak: {}, needs_failure: {}, exclusive: {}, open: {}, priority: {} }},",
         text(&e.id),
         text(software),
         optional(engine),
         list(&e.anchor),
         optional(pattern.as_deref()),
+        pattern.as_deref().map_or("None".into(), |pattern| program(pattern, classes)),
         optional_variant("Parser", e.parser.as_deref()),
         variant("FactKind", &e.fact),
         optional_variant("Stage", e.stage.as_deref()),

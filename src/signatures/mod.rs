@@ -3,6 +3,7 @@
 //! Anchors are found by an index that the build script makes; a pattern is compiled when its anchor is first seen.
 
 pub mod format;
+pub mod program;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use crate::facts::{Ends, FactKind, Stage};
 use crate::post_mortem::Figures;
+use program::Program;
 
 type Text = Cow<'static, str>;
 type Texts = Cow<'static, [Text]>;
@@ -33,6 +35,8 @@ pub struct Signature {
     pub anchors: Texts,
     /// The pattern that must match, when the anchor does not say it all.
     pub pattern: Option<Text>,
+    /// The same, compiled by the build script.
+    pub program: Option<Program>,
     /// The grammar that reads the message.
     pub parser: Option<Parser>,
     /// What the message means.
@@ -253,20 +257,16 @@ impl Table {
         let signature = self.signature(index);
         let mut hit = Hit { signature, start, end, figures: Figures::default(), attributes: BTreeMap::new(), payload: None };
         if let Some(pattern) = &signature.pattern {
-            let regex = self.patterns[index].get_or_init(|| compile(pattern)).as_ref()?;
-            let captures = regex.captures(flat.as_bytes())?;
-            let whole = captures.get(0)?;
-            (hit.start, hit.end) = (whole.start(), whole.end());
-            for name in regex.capture_names().flatten() {
-                if let Some(group) = captures.name(name) {
-                    if name == "payload" {
-                        hit.payload = Some((group.start(), group.end()));
-                    } else if format::FRACTIONS.contains(&name) && flat.as_bytes().get(group.end()) == Some(&b'%') {
-                        let percent: Option<f64> = String::from_utf8_lossy(group.as_bytes()).parse().ok();
+            for (name, from, to) in self.groups(index, pattern, flat)? {
+                let text = || String::from_utf8_lossy(&flat.as_bytes()[from..to]);
+                match name {
+                    "" => (hit.start, hit.end) = (from, to),
+                    "payload" => hit.payload = Some((from, to)),
+                    name if format::FRACTIONS.contains(&name) && flat.as_bytes().get(to) == Some(&b'%') => {
+                        let percent: Option<f64> = text().parse().ok();
                         hit.capture(name, &percent.map_or(String::new(), |percent| (percent / 100.0).to_string()));
-                    } else {
-                        hit.capture(name, &String::from_utf8_lossy(group.as_bytes()));
                     }
+                    name => hit.capture(name, &text()),
                 }
             }
         }
@@ -275,12 +275,25 @@ impl Table {
         }
         Some(hit)
     }
+
+    /// Where a pattern's match, which has no name, and its named groups begin and end.
+    fn groups<'a>(&'a self, index: usize, pattern: &str, flat: &str) -> Option<Vec<(&'a str, usize, usize)>> {
+        let text = flat.as_bytes();
+        if let Some(program) = self.signature(index).program.filter(|program| program.is_for(text)) {
+            return program.groups_in(text);
+        }
+        let regex = self.patterns[index].get_or_init(|| compile(pattern)).as_ref()?;
+        let captures = regex.captures(text)?;
+        let names = regex.capture_names().enumerate();
+        let named = names.filter(|(group, name)| *group == 0 || name.is_some());
+        Some(named.filter_map(|(group, name)| captures.get(group).map(|found| (name.unwrap_or(""), found.start(), found.end()))).collect())
+    }
 }
 
 /// Compiles a pattern for bytes: its classes are ASCII, which makes them small and quick to compile. A pattern that
-/// names other characters in a class is compiled with Unicode.
+/// names other characters is compiled with Unicode; where a word ends is told by ASCII all the same.
 pub fn compile(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(pattern).unicode(false).build().or_else(|_| Regex::new(pattern)).ok()
+    RegexBuilder::new(pattern).unicode(false).build().or_else(|_| Regex::new(&pattern.replace(r"\b", r"(?-u:\b)"))).ok()
 }
 
 impl Hit<'_> {
@@ -418,6 +431,7 @@ fn own_signature(software: &str, engine: Option<&str>, e: format::Entry) -> Resu
         engine: e.set.get("engine").map(String::as_str).or(engine).map(|v| Cow::Owned(v.to_owned())),
         anchors: texts(&e.anchor),
         pattern: pattern.map(Cow::Owned),
+        program: None,
         parser,
         fact,
         stage: word(e.stage.as_deref())?,
