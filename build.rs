@@ -10,16 +10,18 @@ mod compile;
 #[path = "src/signatures/format.rs"]
 #[allow(dead_code)]
 mod format;
-#[path = "src/signatures/program.rs"]
+#[path = "src/program.rs"]
 #[allow(dead_code)]
 mod program;
+#[path = "src/report/secrets.rs"]
+#[allow(dead_code)]
+mod secrets;
 
-use compile::Classes;
+use compile::{Classes, Letters};
 use format::{Entry, File, FrameEntry, OneOrMany, expand};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=src/signatures");
-    println!("cargo::rerun-if-changed=build");
     let mut paths: Vec<_> = fs::read_dir("src/signatures")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
     paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
     paths.sort();
@@ -40,18 +42,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     *seen.entry([gram[0], gram[1], gram[2], gram[3]]).or_default() += 1;
                 }
             }
-            signature(&mut signatures, &mut classes, &name, file.engine.as_deref(), entry).map_err(|e| format!("{}: {}: {e}", path.display(), entry.id))?;
+            signature(&mut signatures, &mut classes, &name, file.engine.as_deref(), entry)
+                .map_err(|e| format!("{}: {}: {e}", path.display(), entry.id))?;
         }
         for entry in &file.frame {
             frame(&mut frames, file.engine.as_deref(), entry)?;
         }
     }
+    for file in ["build", "src/program.rs", "src/report/secrets.rs"] {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    let folder = env::var("OUT_DIR")?;
+    fs::write(Path::new(&folder).join("secrets.rs"), secret_programs())?;
     let index = index(&anchors, &seen)?;
     let classes = &classes.all;
     let out = format!(
         "static CLASSES: &[program::Class] = &{classes:?};\n\n/// Every signature that is compiled in.\npub static SIGNATURES: &[Signature] = &[\n{signatures}];\n\n/// Every frame rule that is compiled in.\npub static FRAMES: &[FrameRule] = &[\n{frames}];\n\n{index}"
     );
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("signatures.rs"), out)?;
+    fs::write(Path::new(&folder).join("signatures.rs"), out)?;
     Ok(())
 }
 
@@ -105,9 +113,18 @@ fn pairs<'a>(values: impl Iterator<Item = (&'a String, &'a String)>) -> String {
     format!("Cow::Borrowed(&[{}])", items.join(", "))
 }
 
+/// The programs of the patterns by which secrets are known.
+fn secret_programs() -> String {
+    let mut classes = Classes::default();
+    let patterns = secrets::RULES.iter().map(|rule| rule.pattern).chain([secrets::NAME]);
+    let programs: Vec<String> = patterns.map(|pattern| program(&secrets::expression(pattern), Letters::Unicode, &mut classes)).collect();
+    let (count, programs, classes) = (programs.len(), programs.join(", "), classes.all);
+    format!("static CLASSES: &[program::Class] = &{classes:?};\n\nstatic PROGRAMS: [Option<Program>; {count}] = [{programs}];\n")
+}
+
 /// A pattern's program, as it is written into the table.
-fn program(pattern: &str, classes: &mut Classes) -> String {
-    let Some(program) = compile::compile(pattern, classes) else { return "None".into() };
+fn program(pattern: &str, letters: Letters, classes: &mut Classes) -> String {
+    let Some(program) = compile::compile(pattern, letters, classes) else { return "None".into() };
     let first = program.first.map_or("None".into(), |class| format!("Some(&CLASSES[{class}])"));
     let compile::Program { code, branches, anchored, groups, .. } = program;
     format!("Some(Program {{ code: &{code:?}, branches: {branches}, classes: CLASSES, first: {first}, anchored: {anchored}, groups: &{groups:?} }})")
@@ -124,7 +141,7 @@ fn signature(out: &mut String, classes: &mut Classes, software: &str, engine: Op
         optional(engine),
         list(&e.anchor),
         optional(pattern.as_deref()),
-        pattern.as_deref().map_or("None".into(), |pattern| program(pattern, classes)),
+        pattern.as_deref().map_or("None".into(), |pattern| program(pattern, Letters::Ascii, classes)),
         optional_variant("Parser", e.parser.as_deref()),
         variant("FactKind", &e.fact),
         optional_variant("Stage", e.stage.as_deref()),

@@ -1,4 +1,4 @@
-//! Compiles patterns into the instructions of `src/signatures/program.rs`.
+//! Compiles patterns into the instructions of `src/program.rs`.
 
 use std::collections::HashMap;
 
@@ -41,10 +41,19 @@ pub struct Program {
     pub groups: Vec<String>,
 }
 
+/// Which letters a pattern's classes speak of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Letters {
+    /// Those of ASCII, unless it names others.
+    Ascii,
+    /// All.
+    Unicode,
+}
+
 /// The program of a pattern, or nothing when it needs what the machine does not have.
-pub fn compile(pattern: &str, classes: &mut Classes) -> Option<Program> {
+pub fn compile(pattern: &str, letters: Letters, classes: &mut Classes) -> Option<Program> {
     let parse = |unicode| ParserBuilder::new().unicode(unicode).utf8(false).build().parse(pattern);
-    let hir = parse(false).or_else(|_| parse(true)).ok()?;
+    let hir = parse(letters == Letters::Unicode).or_else(|_| parse(true)).ok()?;
     let mut compiler = Compiler { ops: Vec::new(), groups: vec![String::new()], classes };
     compiler.emit(&hir)?;
     compiler.push(Op::Match)?;

@@ -12,7 +12,7 @@ use crate::post_mortem::Figures;
 use crate::record::header::{Format, trailing_rank};
 use crate::record::traceback::{Exception, Frame};
 use crate::record::{Flat, Record, Text};
-use crate::signatures::{FRAMES, FrameRule, Hit, Parser, Table};
+use crate::signatures::{FRAMES, FrameRule, Hit, Parser, Signature, Table};
 
 /// Bytes of a text that are searched: its beginning and its end.
 const SEARCHED: usize = 64 * 1024;
@@ -77,10 +77,12 @@ impl<'t> Recogniser<'t> {
 
         let mut message = record.message.flat();
         clip(&mut message.text);
-        let mut hits = self.table.hits(&message.text, by_form);
+        // What counts only in a failure is not tried on anything else, and broad rules only where no other speaks.
+        let wanted = |s: &Signature| !is_broad(s) && (by_form || !s.weak && !s.needs_failure);
+        let mut hits = self.table.hits(&message.text, wanted);
         if let Some(blanked) = self.without_payload(&message.text, &hits, record) {
             message.text = blanked;
-            hits = self.table.hits(&message.text, by_form);
+            hits = self.table.hits(&message.text, wanted);
         }
         let benign = hits.iter().any(|hit| hit.signature.exclusive && hit.signature.fact == FactKind::Benign);
         if hits.iter().any(|hit| hit.signature.exclusive) {
@@ -103,7 +105,7 @@ impl<'t> Recogniser<'t> {
                     flat.text.push_str(assertion);
                 }
                 clip(&mut flat.text);
-                let hits = self.table.hits(&flat.text, by_form);
+                let hits = self.table.hits(&flat.text, wanted);
                 units.push((flat, hits, Some(exception)));
             }
         }
@@ -114,7 +116,7 @@ impl<'t> Recogniser<'t> {
         let any_exact = units.iter().any(|(_, hits, _)| hits.iter().any(is_exact));
         for (part, (flat, hits, exception)) in (0..).zip(units) {
             let first = out.len();
-            context.facts_of_text(&flat, hits, exception, any_exact, out);
+            context.facts_of_text(self.table, &flat, hits, exception, any_exact, out);
             for fact in &mut out[first..] {
                 fact.place.part = part;
             }
@@ -234,7 +236,15 @@ struct Context<'r> {
 }
 
 impl Context<'_> {
-    fn facts_of_text(&self, flat: &Flat, hits: Vec<Hit<'_>>, exception: Option<&Exception>, any_exact: bool, out: &mut Vec<Fact>) {
+    fn facts_of_text<'t>(
+        &self,
+        table: &'t Table,
+        flat: &Flat,
+        mut hits: Vec<Hit<'t>>,
+        exception: Option<&Exception>,
+        any_exact: bool,
+        out: &mut Vec<Fact>,
+    ) {
         let first_new = out.len();
         let mut failures: Vec<Fact> = Vec::new();
         let mut guesses: Vec<Fact> = Vec::new();
@@ -246,6 +256,11 @@ impl Context<'_> {
                 && matches!(s.fact, FactKind::Symptom | FactKind::Hint | FactKind::Retry | FactKind::StopSignal | FactKind::ProcessExit)
         };
         let any_exact = any_exact || hits.iter().any(speaks);
+        let is_settled = any_exact || exception.is_none() && hits.iter().any(|hit| hit.signature.exclusive);
+        if self.by_form && !is_settled {
+            hits.extend(table.hits(&flat.text, is_broad));
+            hits.sort_by_key(|hit| hit.start);
+        }
         for hit in hits {
             let s = hit.signature;
             let gated = (s.weak || s.needs_failure) && !self.by_form || s.weak && any_exact;
@@ -507,6 +522,11 @@ fn model_in_code(code: &str) -> Option<&str> {
     (model.contains('/') || code.contains("from_pretrained(")).then_some(model).filter(|model| !model.is_empty() && !model.contains(' '))
 }
 
+/// Whether a signature can wait until it is known that no other speaks.
+fn is_broad(signature: &Signature) -> bool {
+    signature.weak && !signature.exclusive && !matches!(signature.fact, FactKind::Payload | FactKind::Benign)
+}
+
 /// True when level, exception or wording say that this record is a failure.
 fn is_failure_by_form(record: &Record) -> bool {
     if let Some(level) = record.level {
@@ -554,8 +574,8 @@ fn is_failure_by_form(record: &Record) -> bool {
 fn stage_of(frames: &[Frame]) -> Option<(i8, usize, Stage)> {
     let mut best: Option<(i8, usize, Stage)> = None;
     for (depth, frame) in frames.iter().enumerate() {
-        for rule in FRAMES.iter().filter(|rule| applies(rule, frame)) {
-            if best.is_none_or(|(priority, ..)| rule.priority >= priority) {
+        for rule in FRAMES {
+            if best.is_none_or(|(priority, ..)| rule.priority >= priority) && applies(rule, frame) {
                 best = Some((rule.priority, depth, rule.stage));
             }
         }
@@ -564,8 +584,9 @@ fn stage_of(frames: &[Frame]) -> Option<(i8, usize, Stage)> {
 }
 
 fn applies(rule: &FrameRule, frame: &Frame) -> bool {
-    rule.path.as_ref().is_none_or(|path| frame.path.contains(path.as_ref()))
-        && (rule.functions.is_empty() || rule.functions.iter().any(|f| f == frame.function.as_str()))
+    // The name of the function first: it is quickest to compare.
+    (rule.functions.is_empty() || rule.functions.iter().any(|f| f == frame.function.as_str()))
+        && rule.path.as_ref().is_none_or(|path| frame.path.contains(path.as_ref()))
         && rule.code.as_ref().is_none_or(|code| frame.code.contains(code.as_ref()))
 }
 

@@ -3,7 +3,6 @@
 //! Anchors are found by an index that the build script makes; a pattern is compiled when its anchor is first seen.
 
 pub mod format;
-pub mod program;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,7 +13,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use crate::facts::{Ends, FactKind, Stage};
 use crate::post_mortem::Figures;
-use program::Program;
+use crate::program::{self, Groups, Program};
 
 type Text = Cow<'static, str>;
 type Texts = Cow<'static, [Text]>;
@@ -216,13 +215,12 @@ impl Table {
         known.flat_map(|s| s.anchors.iter().map(AsRef::as_ref)).chain(FORMS.iter().copied())
     }
 
-    /// The signatures found in a flat text (white space squeezed), in the order of their position. Rules that count only
-    /// in a failure are not tried on anything else.
-    pub fn hits(&self, flat: &str, is_failure: bool) -> Vec<Hit<'_>> {
+    /// Those of the wanted signatures that are found in a flat text (white space squeezed), in the order of their
+    /// position. The patterns of the others are not tried.
+    pub fn hits(&self, flat: &str, wanted: impl Fn(&Signature) -> bool) -> Vec<Hit<'_>> {
         let mut found: Vec<(usize, usize, usize)> = Vec::new();
         let mut add = |index: usize, start: usize, end: usize| {
-            let s = self.signature(index);
-            if (is_failure || !s.weak && !s.needs_failure) && !found.iter().any(|&(seen, ..)| seen == index) {
+            if !found.iter().any(|&(seen, ..)| seen == index) && wanted(self.signature(index)) {
                 found.push((index, start, end));
             }
         };
@@ -277,7 +275,7 @@ impl Table {
     }
 
     /// Where a pattern's match, which has no name, and its named groups begin and end.
-    fn groups<'a>(&'a self, index: usize, pattern: &str, flat: &str) -> Option<Vec<(&'a str, usize, usize)>> {
+    fn groups<'a>(&'a self, index: usize, pattern: &str, flat: &str) -> Option<Groups<'a>> {
         let text = flat.as_bytes();
         if let Some(program) = self.signature(index).program.filter(|program| program.is_for(text)) {
             return program.groups_in(text);

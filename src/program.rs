@@ -98,6 +98,9 @@ pub struct Program {
     pub groups: &'static [&'static str],
 }
 
+/// The whole match, which has no name, and the named groups that took part in it: where they begin and end.
+pub type Groups<'p> = Vec<(&'p str, usize, usize)>;
+
 /// What is to be done when a way has come to its end.
 enum Step {
     /// Another way.
@@ -112,24 +115,23 @@ impl Program {
         (text.len() + 1).saturating_mul(self.branches) <= MOST_CELLS
     }
 
-    /// Where the whole match and the groups that took part in it begin and end.
-    pub fn groups_in(&self, text: &[u8]) -> Option<Vec<(&'static str, usize, usize)>> {
-        let mut run = Run {
-            program: self,
-            text,
-            visited: vec![0; (self.branches * (text.len() + 1)).div_ceil(64)],
-            slots: vec![None; self.groups.len() * 2],
-            steps: Vec::new(),
-        };
-        let last = if self.anchored { 0 } else { text.len() };
-        for start in 0..=last {
-            let can_begin = self.first.is_none_or(|first| text.get(start).is_some_and(|&byte| is_in(first, byte)));
-            if can_begin && run.matches_at(start) {
-                let groups = self.groups.iter().zip(run.slots.chunks_exact(2));
-                return Some(groups.filter_map(|(name, slots)| Some((*name, slots[0]?, slots[1]?))).collect());
-            }
+    /// The first match.
+    pub fn groups_in(&self, text: &[u8]) -> Option<Groups<'static>> {
+        Run::new(self, text).next(0)
+    }
+
+    /// All matches, one after the other.
+    pub fn all_in(&self, text: &[u8]) -> Vec<Groups<'static>> {
+        let mut run = Run::new(self, text);
+        let mut from = 0;
+        let mut all = Vec::new();
+        while let Some(groups) = run.next(from) {
+            let end = groups[0].2;
+            from = end.max(groups[0].1 + 1);
+            all.push(groups);
+            run.forget(end);
         }
-        None
+        all
     }
 }
 
@@ -143,7 +145,40 @@ struct Run<'p, 't> {
     steps: Vec<Step>,
 }
 
-impl Run<'_, '_> {
+impl<'p, 't> Run<'p, 't> {
+    fn new(program: &'p Program, text: &'t [u8]) -> Self {
+        let visited = vec![0; (program.branches * (text.len() + 1)).div_ceil(64)];
+        Run { program, text, visited, slots: vec![None; program.groups.len() * 2], steps: Vec::new() }
+    }
+
+    /// The first match that begins there or later.
+    fn next(&mut self, from: usize) -> Option<Groups<'static>> {
+        let program = self.program;
+        let last = if program.anchored { 0 } else { self.text.len() };
+        for start in from..=last {
+            let can_begin = program.first.is_none_or(|first| self.text.get(start).is_some_and(|&byte| is_in(first, byte)));
+            if can_begin && self.matches_at(start) {
+                let groups = program.groups.iter().zip(self.slots.chunks_exact(2));
+                return Some(groups.filter_map(|(name, slots)| Some((*name, slots[0]?, slots[1]?))).collect());
+            }
+        }
+        None
+    }
+
+    /// Gets ready to go on where a match has ended. What failed before fails again; what led to the match did not fail.
+    fn forget(&mut self, end: usize) {
+        self.steps.clear();
+        self.slots.fill(None);
+        for branch in 0..self.program.branches {
+            let cell = self.cell(branch, end);
+            self.visited[cell / 64] &= !(1 << (cell % 64));
+        }
+    }
+
+    fn cell(&self, branch: usize, position: usize) -> usize {
+        branch * (self.text.len() + 1) + position
+    }
+
     fn matches_at(&mut self, start: usize) -> bool {
         self.slots[0] = Some(start);
         self.steps.push(Step::Try { at: 0, position: start });
@@ -159,6 +194,15 @@ impl Run<'_, '_> {
             }
         }
         false
+    }
+
+    /// Whether the instruction there asks for another byte than there is.
+    fn ends_at_once(&self, at: usize, position: usize) -> bool {
+        match Op::decode(self.program.code[at]).0 {
+            Op::Byte(byte) => self.text.get(position) != Some(&byte),
+            Op::Class(class) => !self.text.get(position).is_some_and(|&byte| is_in(&self.program.classes[usize::from(class)], byte)),
+            _ => false,
+        }
     }
 
     /// Follows one way to its end, and notes the others.
@@ -182,7 +226,7 @@ impl Run<'_, '_> {
                     true
                 }
                 Op::Split(to) | Op::Prefer(to) => {
-                    let cell = branch * (text.len() + 1) + position;
+                    let cell = self.cell(branch, position);
                     let word = &mut self.visited[cell / 64];
                     let is_new = *word >> (cell % 64) & 1 == 0;
                     *word |= 1 << (cell % 64);
@@ -190,7 +234,9 @@ impl Run<'_, '_> {
                     if matches!(op, Op::Prefer(_)) {
                         std::mem::swap(&mut at, &mut other);
                     }
-                    if is_new {
+                    if is_new && self.ends_at_once(at, position) {
+                        at = other;
+                    } else if is_new && !self.ends_at_once(other, position) {
                         self.steps.push(Step::Try { at: other, position });
                     }
                     is_new
