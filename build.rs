@@ -10,6 +10,9 @@ mod compile;
 #[path = "src/signatures/format.rs"]
 #[allow(dead_code)]
 mod format;
+#[path = "src/scan/needles.rs"]
+#[allow(dead_code)]
+mod needles;
 #[path = "src/program.rs"]
 #[allow(dead_code)]
 mod program;
@@ -18,7 +21,8 @@ mod program;
 mod secrets;
 
 use compile::{Classes, Letters};
-use format::{Entry, File, FrameEntry, OneOrMany, expand};
+use format::{Entry, FORMS, File, FrameEntry, OneOrMany, expand};
+use needles::Needles;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=src/signatures");
@@ -30,12 +34,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut frames = String::new();
     let mut anchors: Vec<(usize, String)> = Vec::new();
     let mut seen: HashMap<[u8; 4], u32> = HashMap::new();
+    let mut sought: Vec<String> = FORMS.iter().map(|form| (*form).to_owned()).collect();
     let mut count = 0;
     for path in &paths {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let file: File = toml::from_str(&fs::read_to_string(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
         for entry in &file.signature {
             anchors.extend(entry.anchor.all().iter().map(|anchor| (count, anchor.clone())));
+            if entry.is_sought() {
+                sought.extend(entry.anchor.all().iter().cloned());
+            }
             count += 1;
             for text in [&entry.anchor, &entry.example, &entry.counter].into_iter().flat_map(|texts| texts.all()) {
                 for gram in text.as_bytes().windows(4) {
@@ -49,15 +57,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             frame(&mut frames, file.engine.as_deref(), entry)?;
         }
     }
-    for file in ["build", "src/program.rs", "src/report/secrets.rs"] {
+    for file in ["build", "src/program.rs", "src/report/secrets.rs", "src/scan/needles.rs"] {
         println!("cargo::rerun-if-changed={file}");
     }
     let folder = env::var("OUT_DIR")?;
     fs::write(Path::new(&folder).join("secrets.rs"), secret_programs())?;
+    let everyday = include_str!("src/signatures/everyday.txt");
+    let needles = needles(&Needles::new(sought.iter().map(String::as_str), everyday));
     let index = index(&anchors, &seen)?;
     let classes = &classes.all;
     let out = format!(
-        "static CLASSES: &[program::Class] = &{classes:?};\n\n/// Every signature that is compiled in.\npub static SIGNATURES: &[Signature] = &[\n{signatures}];\n\n/// Every frame rule that is compiled in.\npub static FRAMES: &[FrameRule] = &[\n{frames}];\n\n{index}"
+        "static CLASSES: &[program::Class] = &{classes:?};\n\n/// Every signature that is compiled in.\npub static SIGNATURES: &[Signature] = &[\n{signatures}];\n\n/// Every frame rule that is compiled in.\npub static FRAMES: &[FrameRule] = &[\n{frames}];\n\n{index}\n\n{needles}"
     );
     fs::write(Path::new(&folder).join("signatures.rs"), out)?;
     Ok(())
@@ -84,6 +94,33 @@ fn index(anchors: &[(usize, String)], seen: &HashMap<[u8; 4], u32>) -> Result<St
     }
     writeln!(out, "];\n\n/// Which four bytes may begin to tell an anchor.\nstatic GRAM_BITS: [u64; 1024] = {bits:?};")?;
     Ok(out)
+}
+
+/// The tables by which a large log is searched.
+fn needles(needles: &Needles) -> String {
+    let rows: String = needles
+        .rows
+        .iter()
+        .map(|row| {
+            format!(
+                "Row {{ bucket: {}, window: {}, shift: {}, at: {}, number: {}, needle: {} }},\n",
+                row.bucket,
+                row.window,
+                row.shift,
+                row.at,
+                row.number,
+                text(&row.needle)
+            )
+        })
+        .collect();
+    let short: Vec<String> = needles.short.iter().map(|short| text(short)).collect();
+    format!(
+        "static NEEDLES: Needles = Needles {{ bits: Cow::Borrowed(&{:?}), starts: Cow::Borrowed(&{:?}), rows: Cow::Borrowed(&[\n{rows}]), short: Cow::Borrowed(&[{}]), count: {} }};\n",
+        needles.bits,
+        needles.starts,
+        short.join(", "),
+        needles.count
+    )
 }
 
 fn text(value: &str) -> String {

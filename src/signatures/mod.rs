@@ -14,6 +14,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::facts::{Ends, FactKind, Stage};
 use crate::post_mortem::Figures;
 use crate::program::{self, Groups, Program};
+use crate::scan::needles::{Needles, Row};
 
 type Text = Cow<'static, str>;
 type Texts = Cow<'static, [Text]>;
@@ -165,6 +166,7 @@ pub enum RulesError {
 /// Every signature, ready to search. Nothing is built for those that are compiled in.
 pub struct Table {
     own: Vec<Signature>,
+    needles: Vec<Needles>,
     patterns: Vec<OnceLock<Option<Regex>>>,
 }
 
@@ -172,7 +174,11 @@ impl Table {
     /// The signatures that are compiled in, and a user's own.
     pub fn new(own: Vec<Signature>) -> Self {
         let patterns = (0..SIGNATURES.len() + own.len()).map(|_| OnceLock::new()).collect();
-        Table { own, patterns }
+        let mut needles = vec![NEEDLES.clone()];
+        if !own.is_empty() {
+            needles.push(Needles::new(own.iter().flat_map(|s| s.anchors.iter().map(AsRef::as_ref)), ""));
+        }
+        Table { own, needles, patterns }
     }
 
     fn signature(&self, index: usize) -> &Signature {
@@ -185,34 +191,9 @@ impl Table {
     }
 
     /// What marks a line of a large log as worth reading: the anchors of all that does not stand in every healthy line,
-    /// and the words by which a failure is known that no signature knows.
-    pub fn needles(&self) -> impl Iterator<Item = &str> {
-        const FORMS: &[&str] = &[
-            "Traceback (most",
-            "  File \"",
-            "ERROR",
-            "CRITICAL",
-            "FATAL",
-            "Error:",
-            "error:",
-            "panicked at",
-            "Exception:",
-            "Killed",
-            "terminate called",
-            "Failed to",
-            "failed to",
-            "fatal:",
-            "Aborted",
-            "Fatal ",
-            "Segmentation fault",
-        ];
-        let everyday = |fact: FactKind| {
-            matches!(fact, FactKind::RequestServed | FactKind::Metrics | FactKind::Payload | FactKind::Benign | FactKind::Context | FactKind::Device)
-        };
-        // A mark that a server leaves for every request is one of them.
-        let of_requests = |event: Option<&str>| matches!(event, Some("generation-started" | "generation-finished"));
-        let known = self.signatures().filter(move |s| !everyday(s.fact) && !of_requests(s.event.as_deref()) && !s.weak && !s.needs_failure);
-        known.flat_map(|s| s.anchors.iter().map(AsRef::as_ref)).chain(FORMS.iter().copied())
+    /// and the words by which a failure is known that no signature knows. A user's own rules have tables of their own.
+    pub fn needles(&self) -> &[Needles] {
+        &self.needles
     }
 
     /// Those of the wanted signatures that are found in a flat text (white space squeezed), in the order of their
