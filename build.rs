@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut signatures = String::new();
     let mut classes = Classes::default();
     let mut frames = String::new();
-    let mut anchors: Vec<(usize, String)> = Vec::new();
+    let mut anchors: Vec<(usize, usize, String)> = Vec::new();
     let mut seen: HashMap<[u8; 4], u32> = HashMap::new();
     let mut sought: Vec<String> = FORMS.iter().map(|form| (*form).to_owned()).collect();
     let mut count = 0;
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let file: File = toml::from_str(&fs::read_to_string(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
         for entry in &file.signature {
-            anchors.extend(entry.anchor.all().iter().map(|anchor| (count, anchor.clone())));
+            anchors.extend(entry.anchor.all().iter().enumerate().map(|(number, anchor)| (count, number, anchor.clone())));
             if entry.is_sought() {
                 sought.extend(entry.anchor.all().iter().cloned());
             }
@@ -74,23 +74,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// The index by which anchors are found: of each anchor the four bytes that are rarest in all that the files quote.
-fn index(anchors: &[(usize, String)], seen: &HashMap<[u8; 4], u32>) -> Result<String, Box<dyn std::error::Error>> {
-    let mut rows: Vec<(u32, usize, usize, &str)> = Vec::new();
-    for (signature, anchor) in anchors {
+fn index(anchors: &[(usize, usize, String)], seen: &HashMap<[u8; 4], u32>) -> Result<String, Box<dyn std::error::Error>> {
+    let mut rows: Vec<(u32, usize, usize, usize)> = Vec::new();
+    for (signature, number, anchor) in anchors {
         let gram = |at: usize| [anchor.as_bytes()[at], anchor.as_bytes()[at + 1], anchor.as_bytes()[at + 2], anchor.as_bytes()[at + 3]];
         let last = anchor.len().checked_sub(4).ok_or_else(|| format!("the anchor {anchor:?} is shorter than four bytes"))?;
         let at = (0..=last).min_by_key(|&at| seen.get(&gram(at))).unwrap_or(0);
-        rows.push((u32::from_le_bytes(gram(at)), at, *signature, anchor));
+        rows.push((u32::from_le_bytes(gram(at)), at, *signature, *number));
     }
     rows.sort();
     let mut bits = vec![0u64; 1024];
     let mut out = String::from(
-        "/// Every anchor by its rarest four bytes: those, where in the anchor they stand, the signature, the anchor.\nstatic ANCHORS: &[(u32, u8, u16, &str)] = &[\n",
+        "/// Every anchor by its rarest four bytes: those, where in the anchor they stand, the signature, the number of the anchor.\nstatic ANCHORS: &[(u32, u8, u16, u8)] = &[\n",
     );
-    for (gram, at, signature, anchor) in rows {
+    for (gram, at, signature, number) in rows {
         let bit = format::gram_bit(gram);
         bits[bit >> 6] |= 1 << (bit & 63);
-        writeln!(out, "({gram}, {}, {}, {anchor:?}),", u8::try_from(at)?, u16::try_from(signature)?)?;
+        writeln!(out, "({gram}, {}, {}, {}),", u8::try_from(at)?, u16::try_from(signature)?, u8::try_from(number)?)?;
     }
     writeln!(out, "];\n\n/// Which four bytes may begin to tell an anchor.\nstatic GRAM_BITS: [u64; 1024] = {bits:?};")?;
     Ok(out)
@@ -98,28 +98,12 @@ fn index(anchors: &[(usize, String)], seen: &HashMap<[u8; 4], u32>) -> Result<St
 
 /// The tables by which a large log is searched.
 fn needles(needles: &Needles) -> String {
-    let rows: String = needles
-        .rows
-        .iter()
-        .map(|row| {
-            format!(
-                "Row {{ bucket: {}, window: {}, shift: {}, at: {}, number: {}, needle: {} }},\n",
-                row.bucket,
-                row.window,
-                row.shift,
-                row.at,
-                row.number,
-                text(&row.needle)
-            )
-        })
-        .collect();
-    let short: Vec<String> = needles.short.iter().map(|short| text(short)).collect();
+    let Needles { bits, starts, rows, text: all, short, count } = needles;
+    let short: Vec<String> = short.iter().map(|short| text(short)).collect();
+    let short = short.join(", ");
     format!(
-        "static NEEDLES: Needles = Needles {{ bits: Cow::Borrowed(&{:?}), starts: Cow::Borrowed(&{:?}), rows: Cow::Borrowed(&[\n{rows}]), short: Cow::Borrowed(&[{}]), count: {} }};\n",
-        needles.bits,
-        needles.starts,
-        short.join(", "),
-        needles.count
+        "static NEEDLES: Needles = Needles {{ bits: Cow::Borrowed(&{bits:?}), starts: Cow::Borrowed(&{starts:?}), rows: Cow::Borrowed(&{rows:?}), text: {}, short: Cow::Borrowed(&[{short}]), count: {count} }};\n",
+        text(all)
     )
 }
 

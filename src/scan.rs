@@ -35,12 +35,14 @@ pub struct Gate {
     read: u64,
     /// Whether the next line is known to be worth reading.
     is_expected: bool,
+    /// The last sample. It waits until it is known that it will not be read with its neighbours.
+    sample: Option<(u64, Vec<u8>)>,
 }
 
 impl Gate {
     /// A gate for lines that hold one of these needles.
     pub fn new(tables: Vec<Needles>) -> Self {
-        Gate { tables: tables.into_iter().map(Search::new).collect(), seen_bytes: 0, following: 0, read: 0, is_expected: false }
+        Gate { tables: tables.into_iter().map(Search::new).collect(), seen_bytes: 0, following: 0, read: 0, is_expected: false, sample: None }
     }
 
     /// Lets the reader pass over lines until there is one that may be worth reading, and calls `read` for those just
@@ -49,19 +51,28 @@ impl Gate {
         if self.seen_bytes <= HEAD_BYTES || self.following > 0 {
             return;
         }
-        let sample = (reader.lines_read() / SAMPLE_EVERY + 1) * SAMPLE_EVERY;
-        let tables = &mut self.tables;
-        let stop = reader.pass(sample, |block| {
-            let mut first = None;
-            for table in tables.iter_mut() {
-                first = table.first(&block[..first.unwrap_or(block.len())]).or(first);
+        loop {
+            let sample = (reader.lines_read() / SAMPLE_EVERY + 1) * SAMPLE_EVERY;
+            let tables = &mut self.tables;
+            let stop = reader.pass(sample + 1, |block| {
+                let mut first = None;
+                for table in tables.iter_mut() {
+                    first = table.first(&block[..first.unwrap_or(block.len())]).or(first);
+                }
+                first
+            });
+            match stop {
+                Stop::Line => {
+                    self.read_sample(sample, &mut read);
+                    self.sample = reader.before(sample - 1, 1, TAIL_BYTES).pop();
+                }
+                Stop::Found => {
+                    self.is_expected = true;
+                    self.following = FOLLOWING + 1;
+                    return self.read_before(reader, LEADING, &mut read);
+                }
+                Stop::Unknown => return,
             }
-            first
-        });
-        self.is_expected = stop != Stop::Unknown;
-        if stop == Stop::Found {
-            self.following = FOLLOWING + 1;
-            self.read_before(reader, LEADING, TAIL_BYTES, &mut read);
         }
     }
 
@@ -75,6 +86,7 @@ impl Gate {
                 return;
             }
         }
+        self.read_sample(number, &mut read);
         self.following = self.following.saturating_sub(1);
         self.read = number;
         read(number, line);
@@ -82,11 +94,22 @@ impl Gate {
 
     /// Gives out the end of the log.
     pub fn finish(&mut self, reader: &Reader, mut read: impl FnMut(u64, &[u8])) {
-        self.read_before(reader, TAIL_LINES, TAIL_BYTES, &mut read);
+        self.read_before(reader, TAIL_LINES, &mut read);
     }
 
-    fn read_before(&mut self, reader: &Reader, lines: usize, bytes: usize, read: &mut impl FnMut(u64, &[u8])) {
-        for (number, line) in reader.before(self.read, lines, bytes) {
+    /// Reads the lines before the next one that were not read, so many at most.
+    fn read_before(&mut self, reader: &Reader, lines: usize, read: &mut impl FnMut(u64, &[u8])) {
+        let lines = reader.before(self.read, lines, TAIL_BYTES);
+        self.read_sample(lines.first().map_or(u64::MAX, |&(number, _)| number), read);
+        for (number, line) in lines {
+            self.read = number;
+            read(number, &line);
+        }
+    }
+
+    /// Reads the sample that waits, if it comes before this line.
+    fn read_sample(&mut self, next: u64, read: &mut impl FnMut(u64, &[u8])) {
+        if let Some((number, line)) = self.sample.take().filter(|&(number, _)| number < next && number > self.read) {
             self.read = number;
             read(number, &line);
         }
@@ -174,12 +197,12 @@ mod tests {
         lines[40_000] = "CUDA out of memory".into();
         let read = read_of(&lines);
         assert!((39_997..=40_081).all(|number| read.contains(&number)));
-        let mut once = read.clone();
-        once.sort_unstable();
-        assert!(once.windows(2).all(|pair| pair[0] < pair[1]), "none twice");
-        assert!((59_601..=60_000).all(|number| once.binary_search(&number).is_ok()), "the end is whole");
+        assert!(read.windows(2).all(|pair| pair[0] < pair[1]), "in order, none twice");
+        assert!((59_601..=60_000).all(|number| read.binary_search(&number).is_ok()), "the end is whole");
+        assert!((20_000..39_000).any(|number| read.contains(&number)), "samples");
         assert!(read.len() < 25_000);
     }
+
     #[test]
     fn a_needle_that_is_noise_is_read_now_and_then() {
         let mut lines: Vec<String> = (0..200_000).map(|n| format!("request {n} was refused: out of memory, as so often")).collect();

@@ -31,8 +31,10 @@ pub struct Row {
     pub at: u8,
     /// The number of the needle.
     pub number: u16,
-    /// The needle.
-    pub needle: Cow<'static, str>,
+    /// Where in the text of all needles it begins.
+    pub from: u32,
+    /// Its length.
+    pub length: u16,
 }
 
 /// Needles to be found in blocks of bytes.
@@ -44,6 +46,8 @@ pub struct Needles {
     pub starts: Cow<'static, [u32]>,
     /// All groups of all needles.
     pub rows: Cow<'static, [Row]>,
+    /// The needles, one after the other.
+    pub text: Cow<'static, str>,
     /// Needles that are too short to be found so.
     pub short: Cow<'static, [Cow<'static, str>]>,
     /// How many needles there are, without the short ones.
@@ -78,6 +82,7 @@ impl Needles {
         let (long, short): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|(part, _)| part.len() >= WINDOW);
         let mut bits = vec![0u64; 1 << (HASH_BITS - 6)];
         let mut rows = Vec::new();
+        let mut text = String::new();
         for (number, (part, window)) in (0..).zip(&long) {
             let bytes = &part.as_bytes()[*window..*window + WINDOW];
             let in_one = bytes.iter().rev().fold(0, |all, &byte| all << 8 | u64::from(byte));
@@ -85,13 +90,29 @@ impl Needles {
                 let hash = hash(group);
                 bits[hash as usize / 64] |= 1 << (hash % 64);
                 let bucket = (hash >> (HASH_BITS - BUCKET_BITS)) as u16;
-                rows.push(Row { bucket, window: in_one, shift, at: *window as u8 + shift, number, needle: Cow::Owned((*part).to_owned()) });
+                rows.push(Row {
+                    bucket,
+                    window: in_one,
+                    shift,
+                    at: *window as u8 + shift,
+                    number,
+                    from: text.len() as u32,
+                    length: part.len() as u16,
+                });
             }
+            text.push_str(part);
         }
         rows.sort();
         let starts = (0..=1u32 << BUCKET_BITS).map(|bucket| rows.partition_point(|row| u32::from(row.bucket) < bucket) as u32).collect();
         let short = short.into_iter().map(|(part, _)| Cow::Owned(part.to_owned())).collect();
-        Needles { bits: Cow::Owned(bits), starts: Cow::Owned(starts), rows: Cow::Owned(rows), short: Cow::Owned(short), count: long.len() }
+        Needles {
+            bits: Cow::Owned(bits),
+            starts: Cow::Owned(starts),
+            rows: Cow::Owned(rows),
+            text: Cow::Owned(text),
+            short: Cow::Owned(short),
+            count: long.len(),
+        }
     }
 
     /// Calls `found` with the number of each needle in a text and its place until it says that it is enough.
@@ -130,8 +151,9 @@ impl Needles {
             if around.is_some_and(differs) {
                 return false;
             }
-            let start = at.checked_sub(usize::from(row.at));
-            start.is_some_and(|start| text[start..].starts_with(row.needle.as_bytes()) && found(usize::from(row.number), start))
+            let Some(start) = at.checked_sub(usize::from(row.at)) else { return false };
+            let needle = &self.text.as_bytes()[row.from as usize..][..usize::from(row.length)];
+            text[start..].starts_with(needle) && found(usize::from(row.number), start)
         })
     }
 }

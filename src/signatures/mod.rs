@@ -213,8 +213,9 @@ impl Table {
                 continue;
             }
             let first = ANCHORS.partition_point(|row| row.0 < gram);
-            for &(_, offset, signature, anchor) in ANCHORS[first..].iter().take_while(|row| row.0 == gram) {
+            for &(_, offset, signature, number) in ANCHORS[first..].iter().take_while(|row| row.0 == gram) {
                 let Some(start) = at.checked_sub(usize::from(offset)) else { continue };
+                let anchor = &SIGNATURES[usize::from(signature)].anchors[usize::from(number)];
                 if bytes[start..].starts_with(anchor.as_bytes()) {
                     add(usize::from(signature), start, start + anchor.len());
                 }
