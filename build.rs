@@ -5,11 +5,24 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
+#[path = "build/compile.rs"]
+mod compile;
 #[path = "src/signatures/format.rs"]
 #[allow(dead_code)]
 mod format;
+#[path = "src/scan/needles.rs"]
+#[allow(dead_code)]
+mod needles;
+#[path = "src/program.rs"]
+#[allow(dead_code)]
+mod program;
+#[path = "src/report/secrets.rs"]
+#[allow(dead_code)]
+mod secrets;
 
-use format::{Entry, File, FrameEntry, OneOrMany, expand};
+use compile::{Classes, Letters};
+use format::{Entry, FORMS, File, FrameEntry, OneOrMany, expand};
+use needles::Needles;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=src/signatures");
@@ -17,56 +30,81 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
     paths.sort();
     let mut signatures = String::new();
+    let mut classes = Classes::default();
     let mut frames = String::new();
-    let mut anchors: Vec<(usize, String)> = Vec::new();
+    let mut anchors: Vec<(usize, usize, String)> = Vec::new();
     let mut seen: HashMap<[u8; 4], u32> = HashMap::new();
+    let mut sought: Vec<String> = FORMS.iter().map(|form| (*form).to_owned()).collect();
     let mut count = 0;
     for path in &paths {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let file: File = toml::from_str(&fs::read_to_string(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
         for entry in &file.signature {
-            anchors.extend(entry.anchor.all().iter().map(|anchor| (count, anchor.clone())));
+            anchors.extend(entry.anchor.all().iter().enumerate().map(|(number, anchor)| (count, number, anchor.clone())));
+            if entry.is_sought() {
+                sought.extend(entry.anchor.all().iter().cloned());
+            }
             count += 1;
             for text in [&entry.anchor, &entry.example, &entry.counter].into_iter().flat_map(|texts| texts.all()) {
                 for gram in text.as_bytes().windows(4) {
                     *seen.entry([gram[0], gram[1], gram[2], gram[3]]).or_default() += 1;
                 }
             }
-            signature(&mut signatures, &name, file.engine.as_deref(), entry).map_err(|e| format!("{}: {}: {e}", path.display(), entry.id))?;
+            signature(&mut signatures, &mut classes, &name, file.engine.as_deref(), entry)
+                .map_err(|e| format!("{}: {}: {e}", path.display(), entry.id))?;
         }
         for entry in &file.frame {
             frame(&mut frames, file.engine.as_deref(), entry)?;
         }
     }
+    for file in ["build", "src/program.rs", "src/report/secrets.rs", "src/scan/needles.rs"] {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    let folder = env::var("OUT_DIR")?;
+    fs::write(Path::new(&folder).join("secrets.rs"), secret_programs())?;
+    let everyday = include_str!("src/signatures/everyday.txt");
+    let needles = needles(&Needles::new(sought.iter().map(String::as_str), everyday));
     let index = index(&anchors, &seen)?;
+    let classes = &classes.all;
     let out = format!(
-        "/// Every signature that is compiled in.\npub static SIGNATURES: &[Signature] = &[\n{signatures}];\n\n/// Every frame rule that is compiled in.\npub static FRAMES: &[FrameRule] = &[\n{frames}];\n\n{index}"
+        "static CLASSES: &[program::Class] = &{classes:?};\n\n/// Every signature that is compiled in.\npub static SIGNATURES: &[Signature] = &[\n{signatures}];\n\n/// Every frame rule that is compiled in.\npub static FRAMES: &[FrameRule] = &[\n{frames}];\n\n{index}\n\n{needles}"
     );
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("signatures.rs"), out)?;
+    fs::write(Path::new(&folder).join("signatures.rs"), out)?;
     Ok(())
 }
 
 /// The index by which anchors are found: of each anchor the four bytes that are rarest in all that the files quote.
-fn index(anchors: &[(usize, String)], seen: &HashMap<[u8; 4], u32>) -> Result<String, Box<dyn std::error::Error>> {
-    let mut rows: Vec<(u32, usize, usize, &str)> = Vec::new();
-    for (signature, anchor) in anchors {
+fn index(anchors: &[(usize, usize, String)], seen: &HashMap<[u8; 4], u32>) -> Result<String, Box<dyn std::error::Error>> {
+    let mut rows: Vec<(u32, usize, usize, usize)> = Vec::new();
+    for (signature, number, anchor) in anchors {
         let gram = |at: usize| [anchor.as_bytes()[at], anchor.as_bytes()[at + 1], anchor.as_bytes()[at + 2], anchor.as_bytes()[at + 3]];
         let last = anchor.len().checked_sub(4).ok_or_else(|| format!("the anchor {anchor:?} is shorter than four bytes"))?;
         let at = (0..=last).min_by_key(|&at| seen.get(&gram(at))).unwrap_or(0);
-        rows.push((u32::from_le_bytes(gram(at)), at, *signature, anchor));
+        rows.push((u32::from_le_bytes(gram(at)), at, *signature, *number));
     }
     rows.sort();
     let mut bits = vec![0u64; 1024];
     let mut out = String::from(
-        "/// Every anchor by its rarest four bytes: those, where in the anchor they stand, the signature, the anchor.\nstatic ANCHORS: &[(u32, u8, u16, &str)] = &[\n",
+        "/// Every anchor by its rarest four bytes: those, where in the anchor they stand, the signature, the number of the anchor.\nstatic ANCHORS: &[(u32, u8, u16, u8)] = &[\n",
     );
-    for (gram, at, signature, anchor) in rows {
+    for (gram, at, signature, number) in rows {
         let bit = format::gram_bit(gram);
         bits[bit >> 6] |= 1 << (bit & 63);
-        writeln!(out, "({gram}, {}, {}, {anchor:?}),", u8::try_from(at)?, u16::try_from(signature)?)?;
+        writeln!(out, "({gram}, {}, {}, {}),", u8::try_from(at)?, u16::try_from(signature)?, u8::try_from(number)?)?;
     }
     writeln!(out, "];\n\n/// Which four bytes may begin to tell an anchor.\nstatic GRAM_BITS: [u64; 1024] = {bits:?};")?;
     Ok(out)
+}
+
+/// The tables by which a large log is searched.
+fn needles(needles: &Needles) -> String {
+    let Needles { bits, starts, rows, text: all, short, count } = needles;
+    let short: Vec<String> = short.iter().map(|short| text(short)).collect();
+    let short = short.join(", ");
+    format!(
+        "static NEEDLES: Needles = Needles {{ bits: Cow::Borrowed(&{bits:?}), starts: Cow::Borrowed(&{starts:?}), rows: Cow::Borrowed(&{rows:?}), text: {}, short: Cow::Borrowed(&[{short}]), count: {count} }};\n",
+        text(all)
+    )
 }
 
 fn text(value: &str) -> String {
@@ -96,17 +134,35 @@ fn pairs<'a>(values: impl Iterator<Item = (&'a String, &'a String)>) -> String {
     format!("Cow::Borrowed(&[{}])", items.join(", "))
 }
 
-fn signature(out: &mut String, software: &str, engine: Option<&str>, e: &Entry) -> Result<(), Box<dyn std::error::Error>> {
+/// The programs of the patterns by which secrets are known.
+fn secret_programs() -> String {
+    let mut classes = Classes::default();
+    let patterns = secrets::RULES.iter().map(|rule| rule.pattern).chain([secrets::NAME]);
+    let programs: Vec<String> = patterns.map(|pattern| program(&secrets::expression(pattern), Letters::Unicode, &mut classes)).collect();
+    let (count, programs, classes) = (programs.len(), programs.join(", "), classes.all);
+    format!("static CLASSES: &[program::Class] = &{classes:?};\n\nstatic PROGRAMS: [Option<Program>; {count}] = [{programs}];\n")
+}
+
+/// A pattern's program, as it is written into the table.
+fn program(pattern: &str, letters: Letters, classes: &mut Classes) -> String {
+    let Some(program) = compile::compile(pattern, letters, classes) else { return "None".into() };
+    let first = program.first.map_or("None".into(), |class| format!("Some(&CLASSES[{class}])"));
+    let compile::Program { code, branches, anchored, groups, .. } = program;
+    format!("Some(Program {{ code: &{code:?}, branches: {branches}, classes: CLASSES, first: {first}, anchored: {anchored}, groups: &{groups:?} }})")
+}
+
+fn signature(out: &mut String, classes: &mut Classes, software: &str, engine: Option<&str>, e: &Entry) -> Result<(), Box<dyn std::error::Error>> {
     let pattern = e.pattern.as_deref().map(expand).transpose()?;
     let engine = e.set.get("engine").map(String::as_str).or(engine);
     writeln!(
         out,
-        "Signature {{ id: {}, software: {}, engine: {}, anchors: {}, pattern: {}, parser: {}, fact: {}, stage: {}, ends: {}, event: {}, hints: {}, cause: {}, units: {}, set: {}, decimal: {}, any_level: {}, weak: {}, needs_failure: {}, exclusive: {}, open: {}, priority: {} }},",
+        "Signature {{ id: {}, software: {}, engine: {}, anchors: {}, pattern: {}, program: {}, parser: {}, fact: {}, stage: {}, ends: {}, event: {}, hints: {}, cause: {}, units: {}, set: {}, decimal: {}, any_level: {}, weak: {}, needs_failure: {}, exclusive: {}, open: {}, priority: {} }},",
         text(&e.id),
         text(software),
         optional(engine),
         list(&e.anchor),
         optional(pattern.as_deref()),
+        pattern.as_deref().map_or("None".into(), |pattern| program(pattern, Letters::Ascii, classes)),
         optional_variant("Parser", e.parser.as_deref()),
         variant("FactKind", &e.fact),
         optional_variant("Stage", e.stage.as_deref()),

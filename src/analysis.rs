@@ -121,10 +121,15 @@ impl<'o> Analyzer<'o> {
                 collector.push(fact);
             }
         };
-        let mut gate = Gate::new(self.table.needles());
+        let mut gate = Gate::new(self.table.needles().to_vec());
         let mut broken: Option<String> = None;
+        let mut read = |number: u64, line: &[u8]| {
+            envelope.push(number, &String::from_utf8_lossy(line), &mut lines);
+            drain(&mut lines, &mut records, &mut assembler, false);
+        };
         loop {
             let read_before = reader.lines_read() > 0;
+            gate.pass(&mut reader, &mut read);
             let raw = match reader.next_line() {
                 Ok(Some(raw)) => raw,
                 Ok(None) => break,
@@ -134,15 +139,9 @@ impl<'o> Analyzer<'o> {
                 }
                 Err(error) => return Err(error),
             };
-            gate.push(raw.number, raw.bytes, |number, line| {
-                envelope.push(number, &String::from_utf8_lossy(line), &mut lines);
-                drain(&mut lines, &mut records, &mut assembler, false);
-            });
+            gate.push(raw.number, raw.bytes, &mut read);
         }
-        gate.finish(|number, line| {
-            envelope.push(number, &String::from_utf8_lossy(line), &mut lines);
-            drain(&mut lines, &mut records, &mut assembler, false);
-        });
+        gate.finish(&reader, &mut read);
         envelope.finish(&mut lines);
         drain(&mut lines, &mut records, &mut assembler, true);
         let source = Source {

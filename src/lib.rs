@@ -20,6 +20,7 @@ pub mod envelope;
 pub mod extract;
 pub mod facts;
 pub mod post_mortem;
+pub mod program;
 pub mod recognise;
 pub mod record;
 pub mod report;

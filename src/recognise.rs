@@ -13,7 +13,7 @@ use crate::record::header::{Format, trailing_rank};
 use crate::record::traceback::{Exception, Frame, message_of};
 use crate::record::{Flat, Record, Text};
 use crate::report::redact::{cut_before, cut_behind};
-use crate::signatures::{FRAMES, FrameRule, Hit, Parser, Table};
+use crate::signatures::{FRAMES, FrameRule, Hit, Parser, Signature, Table};
 
 /// Bytes of a text that are searched: its beginning and its end.
 const SEARCHED: usize = 64 * 1024;
@@ -80,10 +80,12 @@ impl<'t> Recogniser<'t> {
 
         let mut message = record.message.flat();
         clip(&mut message.text);
-        let mut hits = self.table.hits(&message.text, by_form);
+        // What counts only in a failure is not tried on anything else, and broad rules only where no other speaks.
+        let wanted = |s: &Signature| !is_broad(s) && (by_form || !s.weak && !s.needs_failure);
+        let mut hits = self.table.hits(&message.text, wanted);
         if let Some(blanked) = self.without_payload(&message.text, &hits, record) {
             message.text = blanked;
-            hits = self.table.hits(&message.text, by_form);
+            hits = self.table.hits(&message.text, wanted);
         }
         let benign = hits.iter().any(|hit| hit.signature.exclusive && hit.signature.fact == FactKind::Benign);
         if hits.iter().any(|hit| hit.signature.exclusive) {
@@ -106,7 +108,7 @@ impl<'t> Recogniser<'t> {
                     flat.text.push_str(assertion);
                 }
                 clip(&mut flat.text);
-                let hits = self.table.hits(&flat.text, by_form);
+                let hits = self.table.hits(&flat.text, wanted);
                 units.push((flat, hits, Some(exception)));
             }
         }
@@ -117,7 +119,7 @@ impl<'t> Recogniser<'t> {
         let any_exact = units.iter().any(|(_, hits, _)| hits.iter().any(is_exact));
         for (part, (flat, hits, exception)) in (0..).zip(units) {
             let first = out.len();
-            context.facts_of_text(&flat, hits, exception, any_exact, out);
+            context.facts_of_text(self.table, &flat, hits, exception, any_exact, out);
             for fact in &mut out[first..] {
                 fact.place.part = part;
             }
@@ -249,7 +251,15 @@ struct Context<'r> {
 }
 
 impl Context<'_> {
-    fn facts_of_text(&self, flat: &Flat, hits: Vec<Hit<'_>>, exception: Option<&Exception>, any_exact: bool, out: &mut Vec<Fact>) {
+    fn facts_of_text<'t>(
+        &self,
+        table: &'t Table,
+        flat: &Flat,
+        mut hits: Vec<Hit<'t>>,
+        exception: Option<&Exception>,
+        any_exact: bool,
+        out: &mut Vec<Fact>,
+    ) {
         let first_new = out.len();
         let mut failures: Vec<Fact> = Vec::new();
         let mut guesses: Vec<Fact> = Vec::new();
@@ -261,6 +271,11 @@ impl Context<'_> {
                 && matches!(s.fact, FactKind::Symptom | FactKind::Hint | FactKind::Retry | FactKind::StopSignal | FactKind::ProcessExit)
         };
         let any_exact = any_exact || hits.iter().any(speaks);
+        let is_settled = any_exact || exception.is_none() && hits.iter().any(|hit| hit.signature.exclusive);
+        if self.by_form && !is_settled {
+            hits.extend(table.hits(&flat.text, is_broad));
+            hits.sort_by_key(|hit| hit.start);
+        }
         for hit in hits {
             let s = hit.signature;
             let gated = (s.weak || s.needs_failure) && !self.by_form || s.weak && any_exact;
@@ -536,6 +551,11 @@ fn module_of(path: &str) -> &str {
     ["site-packages/", "dist-packages/"].iter().find_map(|folder| path.split_once(folder)).map_or(path, |(_, module)| module)
 }
 
+/// Whether a signature can wait until it is known that no other speaks.
+fn is_broad(signature: &Signature) -> bool {
+    signature.weak && !signature.exclusive && !matches!(signature.fact, FactKind::Payload | FactKind::Benign)
+}
+
 /// True when level, exception or wording say that this record is a failure.
 fn is_failure_by_form(record: &Record) -> bool {
     if let Some(level) = record.level {
@@ -583,8 +603,8 @@ fn is_failure_by_form(record: &Record) -> bool {
 fn stage_of(frames: &[Frame]) -> Option<(i8, usize, Stage)> {
     let mut best: Option<(i8, usize, Stage)> = None;
     for (depth, frame) in frames.iter().enumerate() {
-        for rule in FRAMES.iter().filter(|rule| applies(rule, frame)) {
-            if best.is_none_or(|(priority, ..)| rule.priority >= priority) {
+        for rule in FRAMES {
+            if best.is_none_or(|(priority, ..)| rule.priority >= priority) && applies(rule, frame) {
                 best = Some((rule.priority, depth, rule.stage));
             }
         }
@@ -593,9 +613,23 @@ fn stage_of(frames: &[Frame]) -> Option<(i8, usize, Stage)> {
 }
 
 fn applies(rule: &FrameRule, frame: &Frame) -> bool {
-    rule.path.as_ref().is_none_or(|path| frame.path.contains(path.as_ref()))
-        && (rule.functions.is_empty() || rule.functions.iter().any(|f| f == frame.function.as_str()))
-        && rule.code.as_ref().is_none_or(|code| frame.code.contains(code.as_ref()))
+    // The name of the function first: it is quickest to compare.
+    (rule.functions.is_empty() || rule.functions.iter().any(|f| f == frame.function.as_str()))
+        && rule.path.as_ref().is_none_or(|path| holds(&frame.path, path))
+        && rule.code.as_ref().is_none_or(|code| holds(&frame.code, code))
+}
+
+/// `contains` for short texts, which takes no time to get ready.
+fn holds(text: &str, part: &str) -> bool {
+    let Some((&first, rest)) = part.as_bytes().split_first() else { return true };
+    let mut left = text.as_bytes();
+    while let Some(at) = memchr::memchr(first, left) {
+        left = &left[at + 1..];
+        if left.starts_with(rest) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The outermost engine that the frames name.

@@ -10,6 +10,7 @@ mod json;
 mod markdown;
 mod quote;
 pub mod redact;
+mod secrets;
 mod text;
 mod view;
 mod words;
