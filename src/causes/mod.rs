@@ -209,7 +209,7 @@ fn count(n: u64) -> String {
 fn said(s: &Situation<'_>) -> String {
     let line = s.fact.place.text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
     match line.char_indices().nth(140) {
-        Some((cut, _)) => format!("{}…", line[..cut_before(line, cut)].trim_end()),
+        Some((cut, _)) => format!("{}…", &line[..cut_before(line, cut)]),
         None => line.to_owned(),
     }
 }
