@@ -307,6 +307,28 @@ const WRAPPINGS: &[Wrapping] = &[
         },
     },
     Wrapping {
+        name: "journald monotonic",
+        kind: Kind::Carrier,
+        wrap: |lines| each(lines, |at, text| format!("[{:>5}.123456] gpu-7 serve[4711]: {text}", 1000 + at)),
+    },
+    Wrapping { name: "gitlab", kind: Kind::Carrier, wrap: |lines| each(lines, |at, text| format!("{} 01O {text}", stamp(at, 6))) },
+    Wrapping { name: "logcli", kind: Kind::Carrier, wrap: |lines| each(lines, |at, text| format!("{} {{app=\"llm\"}} {text}", stamp(at, 9))) },
+    Wrapping {
+        name: "endpoint",
+        kind: Kind::Carrier,
+        wrap: |lines| each(lines, |at, text| format!("2025/03/20 10:{:02}:{:02} ~ {text}", at / 120, at / 2 % 60)),
+    },
+    Wrapping {
+        name: "elastic",
+        kind: Kind::Carrier,
+        wrap: |lines| each(lines, |at, text| json!({"_index": "logs", "_source": {"@timestamp": stamp(at, 3), "message": text}}).to_string()),
+    },
+    Wrapping {
+        name: "datadog",
+        kind: Kind::Carrier,
+        wrap: |lines| each(lines, |at, text| json!({"id": "A", "attributes": {"timestamp": stamp(at, 3), "message": text}}).to_string()),
+    },
+    Wrapping {
         name: "ray actor",
         kind: Kind::Process,
         wrap: |lines| each(lines, |_, text| format!("(ServeReplica:llm pid=4711, ip=10.0.0.7) {text}")),

@@ -14,8 +14,8 @@ use crate::post_mortem::{Figures, Phase};
 
 /// Facts of one rule and origin beyond this number are only counted.
 const KEPT_OF_A_KIND: u64 = 200;
-/// Facts beyond this number are only counted.
-const MAX_FACTS: usize = 60_000;
+/// Bytes of facts beyond this number are only counted.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// Takes facts as they come and keeps a bounded number of them.
 #[derive(Default)]
@@ -24,6 +24,8 @@ pub struct Collector {
     seen: HashMap<(Arc<str>, OriginId, bool), (u64, usize)>,
     /// How many facts there were when the last that is not periodic came.
     event: usize,
+    /// Bytes of the facts, about.
+    bytes: usize,
 }
 
 impl Collector {
@@ -36,20 +38,23 @@ impl Collector {
         let next = self.facts.len();
         let (count, last) = self.seen.entry(key).or_insert((0, next));
         *count += fact.repeats;
-        let full = *count > limit || next >= MAX_FACTS;
+        let no_room = self.bytes >= MAX_BYTES;
+        let full = *count > limit || no_room;
         if full && let Some(kept) = self.facts.get_mut(*last) {
             // The newest takes the last place, so that the end of a log is known whatever its length.
             let repeats = kept.repeats + fact.repeats;
             // A series is interrupted by any fact that is not periodic, which starts a new one.
-            if *last >= self.event || next >= MAX_FACTS || !periodic {
+            if *last >= self.event || no_room || !periodic {
                 *kept = Fact { repeats, ..fact };
                 return;
             }
             *last = next;
+            self.bytes += size_of::<Fact>() + fact.place.text.len();
             self.facts.push(fact);
             return;
         }
         *last = next;
+        self.bytes += size_of::<Fact>() + fact.place.text.len();
         if !periodic {
             self.event = next + 1;
         }

@@ -78,7 +78,7 @@ fn kind_of(fact: &Fact) -> Option<String> {
 fn shortened(text: &str) -> String {
     let line = text.lines().next().unwrap_or("").trim();
     match line.char_indices().nth(SHOWN) {
-        Some((cut, _)) => format!("{}…", line[..cut_before(line, cut)].trim_end()),
+        Some((cut, _)) => format!("{}…", &line[..cut_before(line, cut)]),
         None => line.to_owned(),
     }
 }
