@@ -88,7 +88,7 @@ signatures=$(cat src/signatures/*.toml | grep -c '^\[\[signature\]\]')
 cat src/signatures/*.toml | awk '
     /^anchor = / { inside = 1 }
     inside { text = $0; while (match(text, /"[^"\\]+"|\047[^\047]+\047/)) { print substr(text, RSTART + 1, RLENGTH - 2); text = substr(text, RSTART + RLENGTH) } }
-    inside && !/[[,]$/ { inside = 0 }' | awk 'length > 3 && !seen[$0]++' | head -n "$signatures" > "$folder/literals"
+    inside && !/[[,]$/ { inside = 0 }' | awk -v most="$signatures" 'length > 3 && !seen[$0]++ && ++n <= most' > "$folder/literals"
 
 failed=0
 check() { # LOG CAUSE
@@ -117,6 +117,7 @@ report() { # NAME CAUSE
     rm -f "$log"
 }
 
+[ "$(wc -l < "$folder/literals")" -eq "$signatures" ] || { echo "found no $signatures anchors" >&2; exit 2; }
 report serving inference-oom
 report router inference-oom
 report quiet healthy
