@@ -318,7 +318,7 @@ impl Open {
                 if traceback::is_frame(body) {
                     return false;
                 }
-                let indented = body.starts_with([' ', '\t']);
+                let indented = body.starts_with([' ', '\t']) && !is_event(body);
                 let is_bar = body.contains("%|");
                 let bracketed = self.depth > 0 && (indented || closes_a_bracket(body) || self.bracketed < MAX_BRACKETED);
                 let goes_on = joined_by_wrapper
@@ -381,6 +381,12 @@ fn behind_a_bar(text: &str) -> Option<usize> {
     let rest = text[end..].trim_start().trim_start_matches("^C");
     let begins = rest.chars().next().is_some_and(|c| c.is_alphabetic() || matches!(c, '[' | '/' | '*' | '{'));
     (begins && rest.len() > 6).then_some(end)
+}
+
+/// True for a row of the events that `kubectl describe` prints: each is a message of its own.
+fn is_event(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with("Normal  ") || text.starts_with("Warning  ")
 }
 
 /// True for what Python's `warnings` print: `file.py:12: UserWarning: …`.
