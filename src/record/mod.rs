@@ -154,8 +154,8 @@ pub struct Assembler {
     open: BTreeMap<OriginId, Open>,
     /// Bytes of the lines in them.
     held: usize,
-    /// Who wrote the last message of PyTorch's native log, and the line that it has come to.
-    native: Option<(OriginId, u64)>,
+    /// Who wrote the last message of PyTorch's native log, in which container, and the line that it has come to.
+    native: Option<(OriginId, OriginId, u64)>,
 }
 
 impl Assembler {
@@ -221,8 +221,9 @@ impl Assembler {
     /// Native code has its rank put only before the first line of a message; the lines right behind it are of that rank.
     fn follow_native(&mut self, line: &mut Line, header: Option<&Header>) {
         if header.is_some_and(|header| header.format == Format::C10) {
-            self.native = Some((line.origin, line.last_number));
-        } else if let Some((origin, last)) = &mut self.native
+            self.native = Some((line.origin, line.container, line.last_number));
+        } else if let Some((origin, container, last)) = &mut self.native
+            && *container == line.container
             && *last + 1 == line.number
             && header.is_none()
             && line.text.starts_with([' ', '\t'])
