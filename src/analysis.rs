@@ -294,14 +294,16 @@ fn completeness(case: &Case) -> Completeness {
     let starts = case.runs.first().is_some_and(|run| {
         run.has_start || run.facts.first().is_some_and(|&i| case.facts[i].place.first_line <= 3 && case.facts[i].kind == FactKind::Mark)
     }) || case.facts.iter().any(|f| f.is_exception) && case.runs.iter().all(|run| run.ready.is_none()) && case.lines < 200;
-    let ends = case.runs.last().is_some_and(|run| {
-        run.ended.is_some()
-            || run.facts.last().is_some_and(|&i| {
-                let fact = &case.facts[i];
-                matches!(fact.kind, FactKind::OrderlyStop | FactKind::Completed | FactKind::ProcessExit)
-                    || run.ready.is_none() && fact.is_exception && fact.place.last_line + 20 >= case.lines
-            })
-    });
+    let is_cut = case.facts.last().is_some_and(|fact| &*fact.rule == "incomplete-traceback" && fact.place.last_line + 1 >= case.lines);
+    let ends = !is_cut
+        && case.runs.last().is_some_and(|run| {
+            run.ended.is_some()
+                || run.facts.last().is_some_and(|&i| {
+                    let fact = &case.facts[i];
+                    matches!(fact.kind, FactKind::OrderlyStop | FactKind::Completed | FactKind::ProcessExit)
+                        || run.ready.is_none() && fact.is_exception && fact.place.last_line + 20 >= case.lines
+                })
+        });
     match (starts, ends) {
         (true, true) => Completeness::Whole,
         (false, true) => Completeness::StartsLate,

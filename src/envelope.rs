@@ -85,6 +85,8 @@ pub struct Line {
     pub text: String,
     /// Who wrote it.
     pub origin: OriginId,
+    /// The first origin of the same container, which stands for the container.
+    pub container: OriginId,
     /// The stamp of the innermost wrapper that has one.
     pub stamp: Option<Stamp>,
     /// Level given by a wrapper (JSON loggers).
@@ -159,6 +161,8 @@ enum Turn {
 #[derive(Debug, Default)]
 pub struct Envelope {
     origins: Vec<Origin>,
+    /// For each origin the first one of the same container.
+    containers: Vec<OriginId>,
     known_origins: HashMap<Origin, OriginId>,
     last_origin: Option<OriginId>,
     /// Who wrote the last object's message.
@@ -591,6 +595,7 @@ impl Envelope {
             last_number: piece.last_number,
             text: piece.text,
             origin,
+            container: self.containers.get(origin.0 as usize).copied().unwrap_or(origin),
             stamp,
             level,
             logger,
@@ -610,6 +615,8 @@ impl Envelope {
             Some(id) => *id,
             None if self.origins.len() < MOST_ORIGINS => {
                 let id = OriginId(self.origins.len() as u32);
+                let first = self.origins.iter().position(|known| known.container == origin.container);
+                self.containers.push(first.map_or(id, |at| OriginId(at as u32)));
                 self.origins.push(origin.clone());
                 self.known_origins.insert(origin, id);
                 id

@@ -211,7 +211,7 @@ fn is_of_a_client(fact: &Fact) -> bool {
         || fact.kind == FactKind::Overload && fact.repeats < 3
 }
 
-fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode) -> Option<Verdict> {
+fn judge<'c>(case: &'c Case, run_index: usize, run: &'c Run, episode: &Episode) -> Option<Verdict> {
     let facts = &case.facts;
     let engine = case.engine_of(run.container.as_deref());
     let mut candidates: Vec<usize> = episode.facts.iter().copied().filter(|&i| facts[i].kind.is_failure()).collect();
@@ -263,7 +263,10 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode) -> Option<
     if unexplained_form && !died {
         return None;
     }
-    candidates.sort_by_key(|&i| (standing(&facts[i]), facts[i].place.first_line, facts[i].place.part, Reverse(facts[i].priority)));
+    // Who stopped it, if somebody says so, is more than that it was stopped.
+    let is_mute = |fact: &Fact| fact.kind == FactKind::StopSignal && fact.word("reason").is_none();
+    candidates
+        .sort_by_key(|&i| (standing(&facts[i]), is_mute(&facts[i]), facts[i].place.first_line, facts[i].place.part, Reverse(facts[i].priority)));
     let first = said_by_the_engine(case, &candidates).or(candidates.first().copied())?;
     // Of the copies of one message the most complete is decisive.
     let same = |i: usize| facts[i].kind == facts[first].kind && standing(&facts[i]) == standing(&facts[first]);
@@ -273,7 +276,15 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode) -> Option<
         .filter(|&i| same(i) && is_copy(&facts[first], &facts[i]))
         .max_by_key(|&i| (facts[i].figures.known(), Reverse(i)))?;
 
-    let situation = situation(case, run, root, first);
+    let says_start_failed = |fact: &Fact| fact.kind == FactKind::Symptom && fact.word("reason").is_some_and(|reason| reason.contains("tart"));
+    let start_failed = run.ready.is_none() && episode.facts.iter().any(|&i| says_start_failed(&facts[i]));
+    let at_start = |mut situation: Situation<'c>, index: usize| {
+        if start_failed {
+            situation.stage = Some(starting(situation.stage, case.stages[index]));
+        }
+        situation
+    };
+    let situation = at_start(situation(case, run, root, first), first);
     let claimed = claims(&situation);
     let (cause, weight) = claimed.first().map(|(cause, claim)| (*cause, claim.weight))?;
     let mut contributing: Vec<Contributing> = claimed
@@ -293,11 +304,12 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode) -> Option<
         if !fact.kind.is_failure() {
             match fact.kind {
                 FactKind::Hint => context.push(i),
+                FactKind::StopSignal if facts[root].kind == FactKind::StopSignal && fact.word("reason").is_some() => proof.push(i),
                 _ => symptoms.push(i),
             }
             continue;
         }
-        let own = situation_of(case, run, i);
+        let own = at_start(situation_of(case, run, i), i);
         let best = claims(&own).into_iter().next().map(|(cause, claim)| (cause, claim.weight));
         match best {
             Some((other, _))
@@ -335,7 +347,8 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode) -> Option<
         }
     }
     // Ollama's server outlives its runners.
-    let answered = engine == Some("ollama") && episode.facts.iter().any(|&i| &*facts[i].rule == "web-5xx" || facts[i].ends == Some(Ends::Request));
+    let is_outlived = |fact: &Fact| &*fact.rule == "web-5xx" || fact.ends == Some(Ends::Request) || fact.word("process") == Some("runner");
+    let answered = engine == Some("ollama") && episode.facts.iter().any(|&i| is_outlived(&facts[i]));
     let one_request = answered || episode.facts.iter().any(|&i| facts[i].ends == Some(Ends::Request)) && !fatal;
     let impact = if died && !one_request {
         Impact::ProcessDied
@@ -344,8 +357,15 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode) -> Option<
     } else {
         Impact::RequestsFailed
     };
-    let occurrences =
-        if impact == Impact::ProcessDied { 1 } else { proof.iter().map(|&i| facts[i].repeats).max().unwrap_or(1).max(count_distinct(case, &proof)) };
+    // An answer with an error stands for one request, however many lines speak of it.
+    let refused = episode.facts.iter().filter(|&&i| matches!(&*facts[i].rule, "web-5xx" | "ollama-gin-500")).count() as u64;
+    let occurrences = if impact == Impact::ProcessDied {
+        1
+    } else if answered && refused > 0 {
+        refused
+    } else {
+        proof.iter().map(|&i| facts[i].repeats).max().unwrap_or(1).max(count_distinct(case, &proof))
+    };
     Some(Verdict {
         cause,
         confidence: round(weight),
@@ -374,6 +394,11 @@ fn unexplained(case: &Case, run: &Run, episode: &Episode, known_by_form: Vec<usi
     }
     let of = |wanted: &dyn Fn(&Fact) -> bool| -> Vec<usize> { episode.facts.iter().copied().filter(|&i| wanted(&facts[i])).collect() };
     let signals = of(&|f| exit_signal(f).is_some());
+    // Who ended it, and why, is said by what manages it: the signal is how.
+    let stopped_for = of(&|f| f.kind == FactKind::StopSignal && f.word("reason").is_some());
+    if !stopped_for.is_empty() && signals.iter().all(|&i| matches!(exit_signal(&facts[i]), Some(2 | 9 | 15))) {
+        return stopped_for;
+    }
     if !signals.is_empty() {
         return signals;
     }
@@ -439,6 +464,16 @@ fn is_refusal_behind(sentence: &Fact, fact: &Fact) -> bool {
     matches!(fact.kind, FactKind::OutOfMemory | FactKind::HostMemory)
         && sentence.kind.says_what_for()
         && fact.place.first_line.abs_diff(sentence.place.first_line) <= 120
+}
+
+/// What a process was at whose launcher says that its start failed: it never served.
+fn starting(told: Option<Stage>, by_marks: Option<Stage>) -> Stage {
+    match (told, by_marks) {
+        (Some(Stage::Prefill | Stage::Decode), _) => Stage::Profile,
+        (None | Some(Stage::Serve), Some(marked)) if !matches!(marked, Stage::Serve | Stage::Prefill | Stage::Decode) => marked,
+        (None | Some(Stage::Serve), _) => Stage::Load,
+        (Some(stage), _) => stage,
+    }
 }
 
 fn situation<'c>(case: &'c Case, run: &'c Run, root: usize, first: usize) -> Situation<'c> {

@@ -145,7 +145,9 @@ fn relay(text: &str) -> Option<(Option<String>, usize)> {
     if text.starts_with('{') {
         let end = text.bytes().take(1000).position(|b| b == b'}')?;
         let labels = &text[1..end];
-        return (labels.contains("=\"") && labels.ends_with('"')).then(|| (None, one_space(text, end + 1)));
+        // An object has a quotation mark first, and may have `="` in its text.
+        let is_label = labels.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        return (is_label && labels.contains("=\"") && labels.ends_with('"')).then(|| (None, one_space(text, end + 1)));
     }
     let plain = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
     if let Some(machine) = text.strip_prefix("i-") {

@@ -154,8 +154,8 @@ pub struct Assembler {
     open: BTreeMap<OriginId, Open>,
     /// Bytes of the lines in them.
     held: usize,
-    /// Who wrote the last message of PyTorch's native log, and the line that it has come to.
-    native: Option<(OriginId, u64)>,
+    /// Who wrote the last message of PyTorch's native log, in which container, and the line that it has come to.
+    native: Option<(OriginId, OriginId, u64)>,
 }
 
 impl Assembler {
@@ -221,8 +221,9 @@ impl Assembler {
     /// Native code has its rank put only before the first line of a message; the lines right behind it are of that rank.
     fn follow_native(&mut self, line: &mut Line, header: Option<&Header>) {
         if header.is_some_and(|header| header.format == Format::C10) {
-            self.native = Some((line.origin, line.last_number));
-        } else if let Some((origin, last)) = &mut self.native
+            self.native = Some((line.origin, line.container, line.last_number));
+        } else if let Some((origin, container, last)) = &mut self.native
+            && *container == line.container
             && *last + 1 == line.number
             && header.is_none()
             && line.text.starts_with([' ', '\t'])
@@ -318,7 +319,7 @@ impl Open {
                 if traceback::is_frame(body) {
                     return false;
                 }
-                let indented = body.starts_with([' ', '\t']);
+                let indented = body.starts_with([' ', '\t']) && !is_event(body);
                 let is_bar = body.contains("%|");
                 let bracketed = self.depth > 0 && (indented || closes_a_bracket(body) || self.bracketed < MAX_BRACKETED);
                 let goes_on = joined_by_wrapper
@@ -381,6 +382,12 @@ fn behind_a_bar(text: &str) -> Option<usize> {
     let rest = text[end..].trim_start().trim_start_matches("^C");
     let begins = rest.chars().next().is_some_and(|c| c.is_alphabetic() || matches!(c, '[' | '/' | '*' | '{'));
     (begins && rest.len() > 6).then_some(end)
+}
+
+/// True for a row of the events that `kubectl describe` prints: each is a message of its own.
+fn is_event(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with("Normal  ") || text.starts_with("Warning  ")
 }
 
 /// True for what Python's `warnings` print: `file.py:12: UserWarning: …`.
