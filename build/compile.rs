@@ -52,8 +52,8 @@ pub enum Letters {
 
 /// The program of a pattern, or nothing when it needs what the machine does not have.
 pub fn compile(pattern: &str, letters: Letters, classes: &mut Classes) -> Option<Program> {
-    let parse = |unicode| ParserBuilder::new().unicode(unicode).utf8(false).build().parse(pattern);
-    let hir = parse(letters == Letters::Unicode).or_else(|_| parse(true)).ok()?;
+    let parse = |unicode| ParserBuilder::new().unicode(unicode).utf8(false).build().parse(pattern).ok();
+    let hir = parse(letters == Letters::Unicode).or_else(|| parse(true))?;
     let mut compiler = Compiler { ops: Vec::new(), groups: vec![String::new()], classes };
     compiler.emit(&hir)?;
     compiler.push(Op::Match)?;
