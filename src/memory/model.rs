@@ -380,10 +380,14 @@ fn by_base(candidate: &Candidate) -> Option<Model> {
     let sizes = words.iter().filter(|word| is_size(word)).count();
     let mut best: Option<(usize, Vec<(&'static Row, &'static str)>)> = None;
     for (key, row, id) in catalogue::bare_keys() {
-        let base: Vec<&str> = key.split('-').collect();
         let owner = id.split('/').next().unwrap_or_default();
+        // Most keys fail one of these, which cost nothing.
+        if !key.split('-').next().is_some_and(|first| words.iter().any(|word| word == first)) || !OWNERS.contains(&owner) {
+            continue;
+        }
+        let base: Vec<&str> = key.split('-').collect();
         let as_many = base.iter().filter(|word| is_size(word)).count() == sizes;
-        if !as_many || !OWNERS.contains(&owner) || base.len() < 3 || !states(&words, &base) {
+        if !as_many || base.len() < 3 || !states(&words, &base) {
             continue;
         }
         match &mut best {
