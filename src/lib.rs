@@ -19,6 +19,7 @@ pub mod cli;
 pub mod envelope;
 pub mod extract;
 pub mod facts;
+pub mod memory;
 pub mod post_mortem;
 pub mod program;
 pub mod recognise;
