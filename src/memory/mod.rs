@@ -4,6 +4,7 @@
 //! [`format`](mod@format) how its numbers are stored, [`device`] what it has to fit into.
 
 pub mod device;
+pub mod estimate;
 pub mod format;
 pub mod model;
 pub mod shape;

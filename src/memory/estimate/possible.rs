@@ -1,0 +1,168 @@
+//! Combinations that no amount of memory makes work.
+
+use thiserror::Error;
+
+use super::engine::{Engine, Plan, Version, lacks_bf16};
+use crate::memory::device::Arch;
+use crate::memory::format::{Dtype, Method};
+use crate::memory::shape::{Attention, Shape};
+use crate::memory::{Device, Model};
+
+/// Why a combination cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Impossible {
+    /// The heads do not divide among the ranks.
+    #[error("{heads} attention heads cannot be split over {ranks} devices")]
+    Heads {
+        /// Query heads.
+        heads: u64,
+        /// Ranks asked for.
+        ranks: u64,
+    },
+    /// There are fewer layers than pipeline stages.
+    #[error("{layers} layers cannot be split into {stages} stages")]
+    Stages {
+        /// Layers.
+        layers: u64,
+        /// Stages asked for.
+        stages: u64,
+    },
+    /// Groups of quantized weights would be cut.
+    #[error("{method} weights in groups of {group} cannot be split over {ranks} devices: {inputs} inputs are {each} for each, which is no multiple of {group}")]
+    Groups {
+        /// The method.
+        method: &'static str,
+        /// Weights in a group.
+        group: u64,
+        /// Ranks asked for.
+        ranks: u64,
+        /// Inputs of the matrix.
+        inputs: u64,
+        /// Inputs of each rank.
+        each: u64,
+    },
+    /// The card has no kernels for the format.
+    #[error("{device} cannot run {what}: it needs compute capability {needs}, and this card has {has}")]
+    Capability {
+        /// The card.
+        device: String,
+        /// The format.
+        what: &'static str,
+        /// What it needs.
+        needs: String,
+        /// What the card has.
+        has: String,
+    },
+    /// The engine has no such format.
+    #[error("{engine} {version} cannot load {what}")]
+    Format {
+        /// The engine.
+        engine: Engine,
+        /// Its version.
+        version: Version,
+        /// The format.
+        what: &'static str,
+    },
+}
+
+impl Impossible {
+    /// What would work instead.
+    pub fn help(&self) -> String {
+        match self {
+            Impossible::Heads { heads, ranks } => {
+                let fit: Vec<String> = (1..=*heads.min(&16)).filter(|n| heads % n == 0 && n != ranks).map(|n| n.to_string()).collect();
+                format!("--tensor-parallel may be {}", fit.join(", "))
+            }
+            Impossible::Stages { layers, .. } => format!("at most {layers} stages"),
+            Impossible::Groups { .. } => "use fewer devices for each layer, or pipeline stages, or the unquantized model".to_owned(),
+            Impossible::Capability { what: "bfloat16", .. } => "use --dtype float16".to_owned(),
+            Impossible::Capability { .. } => "use gptq, awq or bitsandbytes, or another card".to_owned(),
+            Impossible::Format { engine: Engine::LlamaCpp, .. } => "llama.cpp loads GGUF files: --quantization Q4_K_M, for example".to_owned(),
+            Impossible::Format { .. } => "choose a format that the engine has, or another engine".to_owned(),
+        }
+    }
+}
+
+/// Refuses what cannot work.
+///
+/// # Errors
+/// With the reason, if the combination is impossible on any amount of memory.
+pub fn check(model: &Model, device: &Device, plan: &Plan) -> Result<(), Impossible> {
+    if let Some(shape) = &model.shape {
+        heads(shape, plan)?;
+        stages(shape, plan)?;
+        groups(shape, plan)?;
+    }
+    format(plan)?;
+    capability(device, plan)
+}
+
+fn heads(shape: &Shape, plan: &Plan) -> Result<(), Impossible> {
+    let ranks = plan.tensor_parallel;
+    let uneven = shape.layers.iter().filter_map(|run| run.layer.attention).map(|a| Attention::heads(&a)).find(|heads| heads % ranks != 0);
+    match uneven {
+        // llama.cpp splits rows as it likes.
+        Some(heads) if plan.engine != Engine::LlamaCpp => Err(Impossible::Heads { heads, ranks }),
+        _ => Ok(()),
+    }
+}
+
+fn stages(shape: &Shape, plan: &Plan) -> Result<(), Impossible> {
+    let (layers, stages) = (shape.layer_count(), plan.pipeline_parallel);
+    if stages > layers.max(1) { Err(Impossible::Stages { layers, stages }) } else { Ok(()) }
+}
+
+/// Matrices that are split along their inputs must not be cut inside a group.
+fn groups(shape: &Shape, plan: &Plan) -> Result<(), Impossible> {
+    let (method, group) = match plan.quantization.method {
+        Some(m @ (Method::Gptq { group: Some(group), .. } | Method::PackedInt { group: Some(group), .. } | Method::Awq { group, .. })) => {
+            (m.as_str(), u64::from(group))
+        }
+        _ => return Ok(()),
+    };
+    let ranks = plan.tensor_parallel;
+    for run in &shape.layers {
+        for t in run.layer.tensors(shape.hidden) {
+            let cut = t.split == crate::memory::shape::Split::Inputs && plan.quantization.of(t.class).is_some();
+            if cut && ranks > 1 && (t.inputs % ranks != 0 || (t.inputs / ranks) % group != 0) {
+                return Err(Impossible::Groups { method, group, ranks, inputs: t.inputs, each: t.inputs / ranks });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn format(plan: &Plan) -> Result<(), Impossible> {
+    let refused = |what| Err(Impossible::Format { engine: plan.engine, version: plan.version, what });
+    match (plan.engine, plan.quantization.method) {
+        (Engine::LlamaCpp, Some(method)) if !matches!(method, Method::Gguf(_) | Method::Mxfp4) => refused(method.as_str()),
+        (Engine::Tgi, Some(Method::Gguf(_))) => refused("GGUF files"),
+        (Engine::Vllm | Engine::Sglang, Some(Method::Exl2 { .. })) => refused("EXL2"),
+        (Engine::Vllm | Engine::Sglang, Some(Method::Eetq)) => refused("EETQ"),
+        _ => Ok(()),
+    }
+}
+
+fn capability(device: &Device, plan: &Plan) -> Result<(), Impossible> {
+    let Arch::Cuda(major, minor) = device.arch else { return Ok(()) };
+    if plan.engine == Engine::LlamaCpp {
+        return Ok(());
+    }
+    let refuse = |what, needs: &str| {
+        Err(Impossible::Capability { device: device.name.clone(), what, needs: needs.to_owned(), has: format!("{major}.{minor}") })
+    };
+    if plan.dtype == Dtype::BF16 && lacks_bf16(device) {
+        return refuse("bfloat16", "8.0");
+    }
+    // fp8 weights run on 8.0 by kernels that compute in 16 bit; vLLM has them, and TGI from 2.2 on.
+    match plan.quantization.method {
+        Some(Method::Fp8(_) | Method::Mxfp8) if major < 8 => refuse("fp8 weights", "8.0"),
+        Some(Method::Awq { .. }) if (major, minor) < (7, 5) => refuse("awq", "7.5"),
+        Some(Method::Gptq { .. }) if major < 6 => refuse("gptq", "6.0"),
+        Some(Method::Int8 { .. }) if (major, minor) < (7, 5) => refuse("8-bit integers (W8A8)", "7.5"),
+        Some(Method::Mxfp4) if major < 8 => refuse("mxfp4", "8.0"),
+        Some(Method::Nvfp4) if major < 8 => refuse("nvfp4", "8.0"),
+        Some(Method::Bnb4 { .. }) if major < 7 => refuse("bitsandbytes 4 bit", "7.0"),
+        _ => Ok(()),
+    }
+}
