@@ -1,8 +1,10 @@
 //! The most that still fits.
 
 use super::cache::Layout;
-use super::engine::Setup;
+use super::engine::{CacheFormat, Engine, Setup};
 use super::fit::{Estimate, Verdict, estimate};
+use super::formats;
+use super::possible::check;
 use crate::memory::{Device, Model};
 
 /// Where a search for a context ends if the model does not say for how long a context it was made.
@@ -63,4 +65,92 @@ fn most(limit: u64, holds: impl Fn(u64) -> bool) -> Option<u64> {
         }
     }
     Some(good)
+}
+
+/// A change that would make a setup fit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The argument, as the engine has it.
+    pub argument: String,
+    /// What it is at the price of.
+    pub price: &'static str,
+    /// What it would then need.
+    pub estimate: Estimate,
+}
+
+/// What would have to change for a setup to fit, one change at a time, the mildest first. Each was tried.
+pub fn changes(model: &Model, device: &Device, setup: &Setup) -> Vec<Change> {
+    let engine = setup.engine;
+    let flags = Flags::of(engine);
+    let now = estimate(model, device, setup);
+    let mut tried: Vec<(String, &'static str, Setup)> = Vec::new();
+    if let Some(length) = largest(model, device, setup).context.filter(|length| *length < now.plan.length) {
+        tried.push((format!("{} {length}", flags.length), "shorter prompts and answers", Setup { max_model_len: Some(length), ..setup.clone() }));
+    }
+    let batch = now.plan.batch / 2;
+    if batch >= 256 {
+        let price = "slower prefill of long prompts";
+        tried.push((format!("{} {batch}", flags.batch), price, Setup { max_num_batched_tokens: Some(batch), ..setup.clone() }));
+    }
+    if engine != Engine::LlamaCpp && now.plan.cache == CacheFormat::HALF {
+        let setup = Setup { cache: Some(CacheFormat::FP8), ..setup.clone() };
+        tried.push((flags.cache.to_owned(), "a little accuracy in long contexts", setup));
+    }
+    if now.plan.quantization.method.is_none() {
+        for word in formats::usual(engine).iter().filter(|word| !matches!(**word, "none" | "F16")) {
+            let setup = Setup { quantization: formats::named_for(engine, word), ..setup.clone() };
+            tried.push((format!("{} {word}", flags.quantization), "some accuracy", setup));
+        }
+    }
+    for ranks in [2, 4, 8].into_iter().filter(|ranks| *ranks > now.plan.tensor_parallel && engine != Engine::LlamaCpp) {
+        let setup = Setup { tensor_parallel: ranks, ..setup.clone() };
+        tried.push((format!("{} {ranks}", flags.ranks), "so many of these cards", setup));
+    }
+    let works = |(argument, price, setup): (String, &'static str, Setup)| {
+        let estimate = estimate(model, device, &setup);
+        let possible = check(model, device, &estimate.plan).is_ok();
+        let fits = matches!(estimate.verdict, Verdict::Fits | Verdict::Tight);
+        (possible && fits).then_some(Change { argument, price, estimate })
+    };
+    tried.into_iter().filter_map(works).collect()
+}
+
+/// What the engines call the arguments.
+struct Flags {
+    length: &'static str,
+    batch: &'static str,
+    cache: &'static str,
+    quantization: &'static str,
+    ranks: &'static str,
+}
+
+impl Flags {
+    const fn of(engine: Engine) -> Flags {
+        match engine {
+            Engine::Vllm => Flags {
+                length: "--max-model-len",
+                batch: "--max-num-batched-tokens",
+                cache: "--kv-cache-dtype fp8",
+                quantization: "--quantization",
+                ranks: "--tensor-parallel-size",
+            },
+            Engine::Tgi => Flags {
+                length: "--max-total-tokens",
+                batch: "--max-batch-prefill-tokens",
+                cache: "--kv-cache-dtype fp8_e4m3fn",
+                quantization: "--quantize",
+                ranks: "--num-shard",
+            },
+            Engine::Sglang => Flags {
+                length: "--context-length",
+                batch: "--chunked-prefill-size",
+                cache: "--kv-cache-dtype fp8_e5m2",
+                quantization: "--quantization",
+                ranks: "--tp-size",
+            },
+            Engine::LlamaCpp => {
+                Flags { length: "--ctx-size", batch: "--ubatch-size", cache: "-fa on -ctk q8_0 -ctv q8_0", quantization: "a GGUF file in", ranks: "" }
+            }
+        }
+    }
 }
