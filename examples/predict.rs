@@ -3,6 +3,8 @@
 //! `cargo run --release --example predict -- measured.csv`. The table has one figure a row; figures of one run share
 //! their source and their setup. Options set floors: beyond one of them, the exit code is 1.
 
+#![allow(clippy::print_stdout, clippy::expect_used)]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -124,7 +126,7 @@ fn main() -> ExitCode {
     }
 
     let mut ok = true;
-    let mut metric = |name: &str, predictions: &[Prediction]| -> Vec<f64> { report(name, predictions, args.worst) };
+    let metric = |name: &str, predictions: &[Prediction]| -> Vec<f64> { report(name, predictions, args.worst) };
     let weights = each(&runs, "weights_gib", |run| Some(run.estimate().weights.bytes.as_gib()));
     let is_gguf = |run: &Run| run.setup.engine == Engine::LlamaCpp;
     let (gguf, plain): (Vec<_>, Vec<_>) = weights.into_iter().partition(|(at, _)| is_gguf(&runs[*at]));
@@ -139,13 +141,13 @@ fn main() -> ExitCode {
     let within = share(&pairs, 0.5);
     println!("  {within:.1} % within 0.5 %");
     ok &= least("cache bytes per token within 0.5 %", args.min_cache_share, within);
-    let allocated = metric("cache of a context (llama.cpp)", &only(each_if(&runs, "kv_gib", |run| {
+    let allocated = metric("cache of a context (llama.cpp)", &only(each(&runs, "kv_gib", |run| {
         let (layout, plan) = run.layout().filter(|_| is_gguf(run))?;
         Some(layout.need(plan.length, &plan).as_gib())
     })));
     println!("  {:.1} % within 0.5 %", share(&allocated, 0.5));
 
-    let tokens = metric("tokens of the pool, end to end", &only(each_if(&runs, "kv_tokens", |run| {
+    let tokens = metric("tokens of the pool, end to end", &only(each(&runs, "kv_tokens", |run| {
         let (row, _) = run.value("kv_tokens")?;
         let given = ["gpu_total_gib", "gpu_util", "max_model_len", "version"].iter().all(|key| !row[*key].is_empty());
         let pool = run.estimate().pool?;
@@ -182,8 +184,6 @@ fn each<'a>(runs: &[Run<'a>], metric: &str, predict: impl Fn(&Run<'a>) -> Option
     out
 }
 
-use each as each_if;
-
 fn prediction(run: &Run, row: &Row, measured: f64, predicted: f64) -> Prediction {
     Prediction {
         row: row["id"].clone(),
@@ -203,8 +203,9 @@ fn cache_per_token(runs: &[Run]) -> Vec<Prediction> {
         let Some((layout, plan)) = run.layout() else { continue };
         if let (Some((row, gib)), Some((_, tokens))) = (run.value("kv_gib"), run.value("kv_tokens")) {
             let pool = Bytes::mib(1).scaled(gib * 1024.0);
-            let held = layout.pool(pool, &plan).tokens;
-            out.push(prediction(run, row, pool.0 as f64 / tokens, pool.0 as f64 / held.max(1) as f64));
+            // SGLang prints what tokens take; states of recurrent layers have a pool of their own.
+            let each = if plan.engine == Engine::Sglang { layout.token().0 as f64 } else { pool.0 as f64 / layout.pool(pool, &plan).tokens.max(1) as f64 };
+            out.push(prediction(run, row, pool.0 as f64 / tokens, each));
         }
         if let Some((row, measured)) = run.value("kv_bytes_per_token") {
             // Said of the whole model.
@@ -224,7 +225,8 @@ fn verdicts(runs: &[Run], floor: Option<f64>) -> bool {
     for run in runs.iter().filter(|run| run.setup.engine != Engine::LlamaCpp && run.device.total > Bytes::ZERO) {
         let refused = run.rows.iter().any(|row| ["larger than", "ValueError", "No available memory", "OutOfMemory"].iter().any(|t| row["raw_line"].contains(t)));
         let came_up = run.rows.iter().any(|row| row["metric"] == "kv_tokens");
-        if !refused && !came_up {
+        // Without a length it is not known what the server was to hold.
+        if (!refused && !came_up) || run.rows[0]["max_model_len"].is_empty() {
             continue;
         }
         let e = run.estimate();
@@ -421,4 +423,34 @@ fn table(text: &str) -> Vec<Row> {
     records.retain(|record| record.len() > 1);
     let header = records.remove(0);
     records.into_iter().map(|record| header.iter().cloned().zip(record.into_iter().chain(std::iter::repeat(String::new()))).collect()).collect()
+}
+
+mod sources {
+    use super::*;
+    use oomdoc::memory::catalogue::{Key, entries};
+    use oomdoc::memory::device::{Arch, Basis, Vendor};
+    use oomdoc::memory::names;
+    pub fn model(name: &str) -> Option<Model> {
+        let words = names::words(name);
+        for kind in [Key::Id, Key::Name, Key::Bare] {
+            if let Some((row, id)) = entries(kind, &words).next() { return Some(row.model(id)); }
+        }
+        None
+    }
+    pub fn device(name: &str) -> Option<Device> {
+        let (total, arch) = match name {
+            n if n.contains("H100") => (79.19, (9, 0)),
+            n if n.contains("4090") => (23.52, (8, 9)),
+            n if n.contains("3090") => (23.6, (8, 6)),
+            n if n.contains("RTX 5090") && !n.contains('+') => (31.36, (12, 0)),
+            n if n.contains("5070") => (15.5, (12, 0)),
+            n if n.contains("A100-80") => (79.2, (8, 0)),
+            n if n.contains("T4") => (14.6, (7, 5)),
+            _ => return None,
+        };
+        Some(Device { name: name.into(), vendor: Vendor::Nvidia, total: Bytes::mib(1).scaled(total * 1024.0), margin: Bytes::mib(50), marketing: None, in_use: None, arch: Arch::Cuda(arch.0, arch.1), unified: false, basis: Basis::Measured })
+    }
+    pub fn no_device() -> Device {
+        Device { name: "".into(), vendor: Vendor::Unknown, total: Bytes::ZERO, margin: Bytes::ZERO, marketing: None, in_use: None, arch: Arch::Unknown, unified: false, basis: Basis::Given }
+    }
 }

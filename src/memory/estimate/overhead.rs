@@ -1,7 +1,7 @@
 //! What is neither weights, nor cache, nor activations: the driver's context, communication, CUDA graphs.
 
 use super::engine::{Engine, Plan, Version, is_hopper_or_later};
-use crate::memory::shape::Shape;
+use crate::memory::shape::{FeedForward, Shape};
 use crate::memory::size::{GIB, MIB};
 use crate::memory::{Bytes, Device};
 
@@ -49,19 +49,25 @@ pub fn graphs(shape: Option<&Shape>, plan: &Plan) -> Bytes {
         return Bytes::ZERO;
     }
     let layers = shape.map_or(32, Shape::layer_count).div_ceil(plan.pipeline_parallel);
-    let hidden = shape.map_or(4096, |shape| shape.hidden);
     match plan.engine {
         Engine::Vllm => {
-            // Fitted on 0.19, where 51 sizes up to 512 are captured in two modes.
-            let rows = plan.sequences.saturating_mul(2).min(512);
-            let pool = Bytes(rows.saturating_mul(hidden).saturating_mul(40) / plan.tensor_parallel);
-            hundredths(18) + Bytes::mib(15) * layers + pool
+            // Fitted on 0.19, which captures 51 sizes up to 512, twice the sequences at the most: 18 MiB for each layer,
+            // more for what ranks share, and kernels of experts.
+            let experts = shape.is_some_and(|s| s.layers.iter().any(|run| matches!(run.layer.feed_forward, Some(FeedForward::Experts(_)))));
+            let all = hundredths(8) + Bytes::mib(18) * layers + hundredths(27) / plan.tensor_parallel + hundredths(if experts { 60 } else { 0 });
+            all * sizes(plan) / 51
         }
         Engine::Tgi => hundredths(30) + Bytes::mib(4) * layers,
         // Two MiB for each row of the largest batch is what SGLang itself leaves aside.
         Engine::Sglang => Bytes::mib(2) * plan.sequences + Bytes::mib(10) * layers,
         Engine::LlamaCpp => Bytes::ZERO,
     }
+}
+
+/// How many sizes vLLM captures: 1, 2, 4, then every eighth up to 256, then every sixteenth up to 512.
+fn sizes(plan: &Plan) -> u64 {
+    let largest = plan.sequences.saturating_mul(2).clamp(8, 512);
+    2 + largest.min(256) / 8 + largest.saturating_sub(256) / 16 + 1
 }
 
 /// Whether vLLM takes its graphs out of its own budget: it estimates them from 0.20 on.

@@ -4,8 +4,8 @@
 //! and up, into one matrix each, and PyTorch's allocator rounds large blocks up to 2 MiB: on models of many layers that
 //! makes up to half a percent.
 
-use super::engine::{Engine, Plan};
-use crate::memory::format::{Method, Quantization};
+use super::engine::{Engine, Plan, Version};
+use crate::memory::format::Method;
 use crate::memory::model::Stored;
 use crate::memory::shape::{Attention, Class, Layer, Run, Shape, Split, Tensor};
 use crate::memory::size::{MIB, Rate};
@@ -18,9 +18,9 @@ const OWN_SEGMENT: Bytes = Bytes::mib(10);
 pub fn of_rank(model: &Model, plan: &Plan) -> Bytes {
     match (&model.stored, &model.shape) {
         // What is stored is what is loaded, unless it is quantized or cast on the way.
-        (Some(stored), shape) if stored.is_whole() && is_as_stored(model, plan) => of_files(stored, shape.as_ref(), plan),
-        (_, Some(shape)) => of_shape(shape, plan),
-        (Some(stored), None) => of_files(stored, None, plan),
+        (Some(stored), _) if stored.is_whole() && is_as_stored(model, plan) => of_files(model, stored, plan),
+        (_, Some(shape)) => of_shape(model, shape, plan),
+        (Some(stored), None) => of_files(model, stored, plan),
         (None, None) => Bytes::of(model.parameters, flat_rate(plan)).div_ceil(plan.ranks()),
     }
 }
@@ -35,8 +35,9 @@ fn flat_rate(plan: &Plan) -> Rate {
 }
 
 /// What the files hold. A split is by the shape's proportions; without a shape everything is divided evenly.
-fn of_files(stored: &Stored, shape: Option<&Shape>, plan: &Plan) -> Bytes {
+fn of_files(model: &Model, stored: &Stored, plan: &Plan) -> Bytes {
     let total = stored.total();
+    let shape = model.shape.as_ref();
     if plan.engine == Engine::LlamaCpp {
         return total.saturating_sub(on_the_host(stored.bytes[Class::Embedding], shape)).div_ceil(plan.ranks());
     }
@@ -45,7 +46,7 @@ fn of_files(stored: &Stored, shape: Option<&Shape>, plan: &Plan) -> Bytes {
     }
     let Some(shape) = shape else { return total.div_ceil(plan.ranks()) };
     let whole = Plan { tensor_parallel: 1, pipeline_parallel: 1, ..plan.clone() };
-    let (part, all) = (of_shape(shape, plan), of_shape(shape, &whole));
+    let (part, all) = (of_shape(model, shape, plan), of_shape(model, shape, &whole));
     let scaled = u128::from(total.0) * u128::from(part.0) / u128::from(all.0.max(1));
     Bytes(u64::try_from(scaled).unwrap_or(u64::MAX)).min(total)
 }
@@ -56,7 +57,7 @@ fn on_the_host(embedding: u64, shape: Option<&Shape>) -> Bytes {
 }
 
 /// What a shape takes on the rank that holds the most.
-pub fn of_shape(shape: &Shape, plan: &Plan) -> Bytes {
+fn of_shape(model: &Model, shape: &Shape, plan: &Plan) -> Bytes {
     if let Some(Method::Gguf(mix)) = plan.quantization.method {
         let parameters = shape.parameters();
         let all = Bytes::of(parameters.total().saturating_sub(parameters[Class::Tower]), mix.average());
@@ -77,7 +78,7 @@ pub fn of_shape(shape: &Shape, plan: &Plan) -> Bytes {
     let head = edge(&|t| t.class == Class::LmHead);
     let rest = edge(&|t| t.class != Class::LmHead);
     let ends = if plan.pipeline_parallel > 1 { head.max(rest) } else { head + rest };
-    layers + ends + positions_table(shape, plan)
+    layers + ends + positions_table(model, shape, plan) + absorbed(shape, plan)
 }
 
 /// One rank's share of things.
@@ -124,15 +125,20 @@ impl Rank<'_> {
             Split::Inputs => (t.inputs.div_ceil(share), t.outputs),
             _ => (t.inputs, t.outputs.div_ceil(share)),
         };
+        // Kernels for MXFP4 experts want the width of a rank in multiples of 128 and the hidden size in multiples of 256.
+        let padded = self.plan.engine == Engine::Vllm && self.plan.quantization.of(t.class) == Some(Method::Mxfp4) && t.inputs > 1;
+        let (inputs, outputs) = match (padded, t.split) {
+            (true, Split::Inputs) => (inputs.next_multiple_of(128), outputs.next_multiple_of(256)),
+            (true, _) => (inputs.next_multiple_of(256), outputs.next_multiple_of(128)),
+            _ => (inputs, outputs),
+        };
         self.stored(t.class, inputs, outputs) * t.count
     }
 
     fn stored(&self, class: Class, inputs: u64, outputs: u64) -> Bytes {
-        let plain = self.plan.dtype.size(inputs.saturating_mul(outputs));
-        let Quantization { .. } = self.plan.quantization;
         match self.plan.quantization.of(class) {
             Some(method) => method.size(inputs, outputs),
-            None => plain,
+            None => self.plan.dtype.size(inputs.saturating_mul(outputs)),
         }
     }
 
@@ -159,8 +165,8 @@ impl Rank<'_> {
     }
 }
 
-/// The table of sines and cosines that vLLM and SGLang keep with the weights: a row of a head's length for each position.
-fn positions_table(shape: &Shape, plan: &Plan) -> Bytes {
+/// The tables of sines and cosines that vLLM and SGLang keep with the weights: a row of a head's length for each position.
+fn positions_table(model: &Model, shape: &Shape, plan: &Plan) -> Bytes {
     if !matches!(plan.engine, Engine::Vllm | Engine::Sglang) || shape.positions > 0 {
         return Bytes::ZERO;
     }
@@ -168,5 +174,23 @@ fn positions_table(shape: &Shape, plan: &Plan) -> Bytes {
         Attention::Heads(a) => Some(a.head_dim),
         Attention::Latent(a) => Some(a.rope),
     });
-    plan.dtype.size(shape.max_positions.unwrap_or(0).saturating_mul(width.unwrap_or(0)))
+    // Gemma 3 has one table for its windows and one, scaled eight times, for the rest.
+    let tables = if model.family.as_deref().is_some_and(|f| f.starts_with("gemma3")) && shape.tower > 0 { 9 } else { 1 };
+    plan.dtype.size(shape.max_positions.unwrap_or(0).saturating_mul(width.unwrap_or(0)).saturating_mul(tables))
+}
+
+/// vLLM (from 0.7 on) and SGLang keep the up-projection of latent attention a second time, in 16 bit, in the form in
+/// which it is multiplied into queries and outputs.
+fn absorbed(shape: &Shape, plan: &Plan) -> Bytes {
+    if plan.engine != Engine::Sglang && !plan.vllm_from(Version(0, 7, 0)) {
+        return Bytes::ZERO;
+    }
+    let of_run = |run: &Run| match run.layer.attention {
+        Some(Attention::Latent(a)) => {
+            let elements = a.kv_rank.saturating_mul(a.heads.div_ceil(plan.tensor_parallel)).saturating_mul(a.nope + a.value);
+            plan.dtype.size(elements) * run.count.div_ceil(plan.pipeline_parallel)
+        }
+        _ => Bytes::ZERO,
+    };
+    shape.layers.iter().map(of_run).sum()
 }
