@@ -1,4 +1,5 @@
-//! Turns `src/signatures/*.toml` into a static table, so that a start parses and compiles nothing.
+//! Turns `src/signatures/*.toml` and the catalogues of `src/memory` into static tables, so that a start parses and
+//! compiles nothing.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -9,10 +10,17 @@ use std::{env, fs};
 #[allow(dead_code)]
 mod format;
 
+#[path = "src/memory/names.rs"]
+mod names;
+
 use format::{Entry, File, FrameEntry, OneOrMany, expand};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=src/signatures");
+    println!("cargo::rerun-if-changed=src/memory/names.rs");
+    println!("cargo::rerun-if-changed=src/memory/catalogue");
+    println!("cargo::rerun-if-changed=src/memory/devices.csv");
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("models.rs"), models()?)?;
     let mut paths: Vec<_> = fs::read_dir("src/signatures")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
     paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
     paths.sort();
@@ -139,4 +147,81 @@ fn frame(out: &mut String, engine: Option<&str>, e: &FrameEntry) -> Result<(), B
         e.priority,
     )?;
     Ok(())
+}
+
+/// The catalogue of models: its entries, and an index of their names in order.
+fn models() -> Result<String, Box<dyn std::error::Error>> {
+    let mut paths: Vec<_> = fs::read_dir("src/memory/catalogue")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
+    paths.sort();
+    let (mut rows, mut index, mut aliases) = (String::new(), Vec::new(), Vec::new());
+    let mut count = 0u16;
+    for path in &paths {
+        let file: toml::Table = toml::from_str(&fs::read_to_string(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
+        if let Some(table) = file.get("alias").and_then(toml::Value::as_table) {
+            for (name, id) in table {
+                let id = id.as_str().ok_or_else(|| format!("{}: `{name}` names no model", path.display()))?;
+                aliases.push((names::key(&names::words(name)), id.to_owned()));
+            }
+        }
+        for entry in file.get("model").and_then(toml::Value::as_array).into_iter().flatten() {
+            model(&mut rows, &mut index, count, entry).map_err(|e| format!("{}: {entry}: {e}", path.display()))?;
+            count += 1;
+        }
+    }
+    index.sort();
+    index.dedup();
+    aliases.sort();
+    let mut out = format!("static ROWS: &[Row] = &[\n{rows}];\n\nstatic NAMES: &[(&str, u16, u16)] = &[\n");
+    for (key, row, id) in index {
+        writeln!(out, "({key:?}, {row}, {id}),")?;
+    }
+    out += "];\n\nstatic ALIASES: &[(&str, &str)] = &[\n";
+    for (key, id) in aliases {
+        writeln!(out, "({key:?}, {id:?}),")?;
+    }
+    Ok(out + "];\n")
+}
+
+fn model(rows: &mut String, index: &mut Vec<(String, u16, u16)>, row: u16, entry: &toml::Value) -> Result<(), Box<dyn std::error::Error>> {
+    let known = ["id", "parameters", "stored", "why", "tower", "dtype", "source", "config"];
+    if let Some(key) = entry.as_table().into_iter().flat_map(toml::Table::keys).find(|key| !known.contains(&key.as_str())) {
+        return Err(format!("`{key}` is no key of a model").into());
+    }
+    let ids: Vec<&str> = entry.get("id").and_then(toml::Value::as_array).into_iter().flatten().filter_map(toml::Value::as_str).collect();
+    let number = |key: &str| entry.get(key).and_then(toml::Value::as_integer).map(u64::try_from).transpose();
+    let text = |key: &str| entry.get(key).and_then(toml::Value::as_str);
+    for (at, id) in ids.iter().enumerate() {
+        let (whole, name) = (names::words(id), names::words(names::without_owner(id)));
+        for key in [format!("={}", names::key(&whole)), format!("/{}", names::key(&name)), format!("~{}", names::key(&names::bare(&name)))] {
+            index.push((key, row, u16::try_from(at)?));
+        }
+    }
+    writeln!(
+        rows,
+        "Row {{ ids: &{ids:?}, parameters: {}, stored: {:?}, why: {:?}, tower: {:?}, dtype: {:?}, source: {:?}, config: {:?} }},",
+        number("parameters")?.ok_or("no parameters")?,
+        number("stored")?,
+        text("why"),
+        number("tower")?,
+        text("dtype"),
+        text("source").ok_or("no source")?,
+        entry.get("config").map_or(Ok(String::new()), |config| json(config))?,
+    )?;
+    Ok(())
+}
+
+/// A configuration as JSON.
+fn json(value: &toml::Value) -> Result<String, Box<dyn std::error::Error>> {
+    Ok(match value {
+        toml::Value::String(text) => format!("{text:?}"),
+        toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => value.to_string(),
+        toml::Value::Array(items) => format!("[{}]", items.iter().map(json).collect::<Result<Vec<_>, _>>()?.join(",")),
+        toml::Value::Table(table) => {
+            let pairs =
+                table.iter().map(|(key, value)| Ok(format!("{key:?}:{}", json(value)?))).collect::<Result<Vec<_>, Box<dyn std::error::Error>>>()?;
+            format!("{{{}}}", pairs.join(","))
+        }
+        toml::Value::Datetime(_) => return Err("a date in a configuration".into()),
+    })
 }

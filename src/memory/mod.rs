@@ -3,10 +3,14 @@
 //! Nothing here knows of logs. [`size`] is the type for bytes, [`model`] and [`shape`] say what a model consists of,
 //! [`format`](mod@format) how its numbers are stored, [`device`] what it has to fit into.
 
+pub mod catalogue;
+pub mod config;
 pub mod device;
 pub mod estimate;
 pub mod format;
 pub mod model;
+pub mod names;
+mod quantized_names;
 pub mod shape;
 pub mod size;
 

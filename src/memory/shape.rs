@@ -189,7 +189,7 @@ pub struct Heads {
     pub output_bias: bool,
     /// q also gives a gate of the same length (Qwen3-Next).
     pub gated: bool,
-    /// The layer reads the cache of an earlier one and keeps none (Gemma 3n and 4, Phi-4-flash).
+    /// The layer reads the cache of an earlier one and keeps none (Gemma 3n and 4). Its k and v are stored all the same.
     pub shares_cache: bool,
     /// Keys serve as values too, so that there is no v matrix; the cache still holds both (Gemma 4, full layers).
     pub keys_as_values: bool,
@@ -372,6 +372,9 @@ pub struct Shape {
     pub tower: u64,
     /// Elements of matrices that fit nothing above.
     pub other: u64,
+    /// Elements of layers for multi-token prediction. Files hold them, engines load them only for speculative decoding,
+    /// so they are in no sum here.
+    pub draft: u64,
     /// The longest context that the model was made for, in tokens.
     pub max_positions: Option<u64>,
 }
@@ -400,7 +403,7 @@ impl Shape {
             out.push(vocabulary("lm_head", Class::LmHead));
         }
         let flat = |name, class, outputs| Tensor { name, class, inputs: 1, outputs, count: 1, split: Split::Replicated };
-        out.push(Tensor { inputs: width, ..flat("positions", Class::Positions, self.positions) });
+        out.push(Tensor { inputs: self.hidden, ..flat("positions", Class::Positions, self.positions) });
         out.push(flat("norms", Class::Vectors, self.norms));
         out.push(flat("tower", Class::Tower, self.tower));
         out.push(flat("other", Class::Other, self.other));
@@ -483,18 +486,15 @@ impl Heads {
     fn tensors(&self, hidden: u64) -> Vec<Tensor> {
         let (q, k, v) = (self.heads * self.head_dim, self.kv_heads * self.head_dim, self.kv_heads * self.value_dim);
         let q_out = if self.gated { 2 * q } else { q };
-        let own = !self.shares_cache;
         let o = self.heads * self.value_dim;
         let mut out = vec![matrix("q", Class::Attention, hidden, q_out, Split::Outputs), matrix("o", Class::Attention, o, hidden, Split::Inputs)];
-        if own {
-            out.push(matrix("k", Class::Attention, hidden, k, Split::KvHeads));
-        }
-        if own && !self.keys_as_values {
+        out.push(matrix("k", Class::Attention, hidden, k, Split::KvHeads));
+        if !self.keys_as_values {
             out.push(matrix("v", Class::Attention, hidden, v, Split::KvHeads));
         }
         if self.bias {
             out.push(vector("q_bias", q_out, Split::Outputs));
-            out.push(vector("kv_bias", if own { k + v } else { 0 }, Split::KvHeads));
+            out.push(vector("kv_bias", k + v, Split::KvHeads));
         }
         if self.output_bias {
             out.push(vector("o_bias", hidden, Split::Replicated));

@@ -100,3 +100,206 @@ impl Mix {
         Rate { bits: self.hundredths as u64, per: 100 }
     }
 }
+
+macro_rules! mixes {
+    ($($name:literal $hundredths:literal $base:ident;)*) => {
+        /// Every mix that is known by name: its bits for each weight in hundredths over a Llama 3.1 8B file, and the type
+        /// that most of its tensors have.
+        const MIXES: &[(Mix, GgufType)] = &[$((Mix { name: $name, hundredths: $hundredths }, GgufType::$base)),*];
+    };
+}
+
+mixes! {
+    "F32" 3200 F32;
+    "F16" 1600 F16;
+    "BF16" 1600 BF16;
+    "Q8_0" 850 Q8_0;
+    "Q6_K" 656 Q6_K;
+    "Q6_K_L" 672 Q6_K;
+    "Q5_K_M" 570 Q5_K;
+    "Q5_K_L" 587 Q5_K;
+    "Q5_K_S" 557 Q5_K;
+    "Q5_0" 557 Q5_0;
+    "Q5_1" 602 Q5_1;
+    "Q4_K_M" 489 Q4_K;
+    "Q4_K_L" 510 Q4_K;
+    "Q4_K_S" 467 Q4_K;
+    "Q4_0" 464 Q4_0;
+    "Q4_1" 510 Q4_1;
+    "IQ4_NL" 468 IQ4_NL;
+    "IQ4_XS" 446 IQ4_XS;
+    "Q3_K_XL" 450 Q3_K;
+    "Q3_K_L" 430 Q3_K;
+    "Q3_K_M" 400 Q3_K;
+    "Q3_K_S" 364 Q3_K;
+    "IQ3_M" 376 IQ3_S;
+    "IQ3_S" 366 IQ3_S;
+    "IQ3_XS" 350 IQ3_S;
+    "IQ3_XXS" 325 IQ3_XXS;
+    "Q2_K_L" 340 Q2_K;
+    "Q2_K" 316 Q2_K;
+    "Q2_K_S" 297 Q2_K;
+    "IQ2_M" 293 IQ2_S;
+    "IQ2_S" 274 IQ2_XS;
+    "IQ2_XS" 259 IQ2_XS;
+    "IQ2_XXS" 238 IQ2_XXS;
+    "IQ1_M" 215 IQ1_M;
+    "IQ1_S" 200 IQ1_S;
+    "TQ1_0" 169 TQ1_0;
+    "TQ2_0" 206 TQ2_0;
+    "MXFP4_MOE" 450 MXFP4;
+    "MXFP4" 450 MXFP4;
+    "Q4_K_XL" 490 Q4_K;
+    "Q5_K_XL" 572 Q5_K;
+    "Q6_K_XL" 690 Q6_K;
+    "Q8_K_XL" 1050 Q8_0;
+    "Q2_K_XL" 340 Q2_K;
+    // Only in ik_llama.cpp: the nominal rates that it prints.
+    "IQ6_K" 660 Q6_K;
+    "IQ5_KS" 525 Q5_K;
+    "IQ5_K" 550 Q5_K;
+    "IQ4_K" 450 Q4_K;
+    "IQ4_KS" 425 IQ4_XS;
+    "IQ4_KSS" 400 IQ4_XS;
+    "IQ3_KS" 319 IQ3_XXS;
+    "IQ3_K" 344 Q3_K;
+    "IQ2_KS" 219 IQ2_XS;
+    "IQ2_K" 238 IQ2_S;
+    "IQ2_KL" 269 Q2_K;
+    "IQ1_KT" 175 IQ1_M;
+    "IQ2_BN" 200 TQ2_0;
+    "IQ1_BN" 162 TQ1_0;
+}
+
+impl Mix {
+    /// Every mix.
+    pub fn all() -> impl Iterator<Item = Mix> {
+        MIXES.iter().map(|(mix, _)| *mix)
+    }
+
+    /// The mix of this name: `Q4_K_M`, also as llama.cpp prints it (`Q4_K - Medium`, `IQ4_XS - 4.25 bpw`) and repacked by
+    /// rows (`IQ4_K_R4`).
+    pub fn parse(text: &str) -> Option<Mix> {
+        let (name, rest) = text.trim().split_once(" - ").unwrap_or((text.trim(), ""));
+        let mut name = name.to_ascii_uppercase().replace(['-', ' '], "_");
+        for (word, letter) in [("small", "_S"), ("medium", "_M"), ("large", "_L")] {
+            if rest.to_ascii_lowercase().starts_with(word) {
+                name += letter;
+            }
+        }
+        for rows in ["_R4", "_R8", "_R16"] {
+            name = name.strip_suffix(rows).map_or(name.clone(), str::to_owned);
+        }
+        // llama.cpp prints Q2_K as "Q2_K - Medium", and means by a bare Q4_K or Q5_K the medium mix.
+        let name = match name.as_str() {
+            "Q2_K_M" => "Q2_K",
+            "Q4_K" => "Q4_K_M",
+            "Q5_K" => "Q5_K_M",
+            "Q3_K" => "Q3_K_M",
+            "FP16" => "F16",
+            "Q8_K_M" => "Q8_0",
+            other => other,
+        };
+        Mix::all().find(|mix| mix.name == name)
+    }
+
+    /// The type that most tensors have.
+    pub fn base(self) -> GgufType {
+        MIXES.iter().find(|(mix, _)| mix.name == self.name).map_or(GgufType::Q8_0, |(_, base)| *base)
+    }
+
+    /// The type that llama.cpp's quantizer gives a tensor of a plain decoder, by the name of the tensor here (`q`, `v`,
+    /// `down`, `lm_head` …), the layer (`index` of `count`), the queries that share a key, and the number of experts.
+    ///
+    /// Source: `llama_tensor_get_type` of llama.cpp, the parts without importance matrix. Mixes that are made by
+    /// hand (`UD-`, `_XL`, ik_llama.cpp) have no such rule; they get their base type, and their average should be used.
+    pub fn type_of(self, tensor: &str, index: u64, count: u64, sharing: u64, experts: u64) -> GgufType {
+        use GgufType::*;
+        let base = self.base();
+        if matches!(base, F32 | F16 | BF16) {
+            return base;
+        }
+        let more = index < count / 8 || index >= 7 * count / 8 || (index - count / 8) % 3 == 2;
+        let first = index < count / 8;
+        let few = matches!(self.name, "IQ1_S" | "IQ1_M" | "IQ2_XXS" | "IQ2_XS" | "IQ2_S" | "IQ2_M");
+        match (tensor, self.name) {
+            ("router" | "shared_gate", _) => F32,
+            ("lm_head" | "tied", "Q8_0") => Q8_0,
+            ("lm_head" | "tied", "IQ3_XXS") => Q5_K,
+            ("lm_head" | "tied", _) if few => Q5_K,
+            ("lm_head" | "tied", "Q6_K_L" | "Q5_K_L" | "Q4_K_L" | "Q3_K_XL" | "Q2_K_L") => Q8_0,
+            ("lm_head" | "tied", _) => Q6_K,
+            ("embedding", "Q6_K_L" | "Q5_K_L" | "Q4_K_L" | "Q3_K_XL" | "Q2_K_L") => Q8_0,
+            ("embedding", "IQ1_S" | "IQ1_M" | "IQ2_XXS" | "IQ2_XS") => Q2_K,
+            ("embedding", "IQ2_S" | "IQ2_M" | "IQ3_XXS") => IQ3_S,
+            ("v", _) if experts == 8 => Q8_0,
+            ("k", _) if experts == 8 => Q8_0,
+            ("v", _) if few => {
+                if sharing >= 4 || experts >= 4 {
+                    Q4_K
+                } else {
+                    Q2_K
+                }
+            }
+            ("v", "Q2_K" | "Q2_K_L") => {
+                if sharing >= 4 {
+                    Q4_K
+                } else {
+                    Q3_K
+                }
+            }
+            ("v", "Q2_K_S") if sharing >= 4 => Q4_K,
+            ("v", "IQ3_XXS" | "IQ3_XS" | "IQ3_S") => {
+                if sharing >= 4 {
+                    Q4_K
+                } else {
+                    IQ3_S
+                }
+            }
+            ("v", "IQ3_M") => Q4_K,
+            ("v", "Q3_K_M") => {
+                if index < 2 || count == 80 {
+                    Q5_K
+                } else {
+                    Q4_K
+                }
+            }
+            ("v", "Q3_K_L" | "Q3_K_XL") => Q5_K,
+            ("v", "IQ4_NL" | "IQ4_XS") if sharing >= 4 => Q5_K,
+            ("v", "Q4_K_M" | "Q5_K_M" | "Q4_K_L" | "Q5_K_L") if more => Q6_K,
+            ("v", "Q4_K_S") if index < 4 => Q5_K,
+            ("v", _) if count == 80 && matches!(base, Q3_K | Q4_K) => Q5_K,
+            ("k", "IQ3_XS") => IQ3_XXS,
+            ("q", "IQ3_XS") => IQ3_XXS,
+            ("o", "Q2_K" | "Q2_K_L") => Q3_K,
+            ("o", "IQ3_XXS") => IQ3_S,
+            ("o", "Q3_K_M" | "IQ3_M") => Q4_K,
+            ("o", "Q3_K_L" | "Q3_K_XL") => Q5_K,
+            ("o", _) if few => IQ3_XXS,
+            ("down", "Q2_K" | "Q2_K_L") => Q3_K,
+            ("down", "Q2_K_S") if first => Q4_K,
+            ("down", "IQ3_XXS") => {
+                if first {
+                    Q4_K
+                } else {
+                    Q3_K
+                }
+            }
+            ("down", "Q3_K_M") => {
+                if index < count / 16 {
+                    Q5_K
+                } else {
+                    Q4_K
+                }
+            }
+            ("down", "Q3_K_L" | "Q3_K_XL") => Q5_K,
+            ("down", "IQ3_M") if first => Q4_K,
+            ("down", "Q4_K_M" | "Q5_K_M" | "Q4_K_L" | "Q5_K_L") if more => Q6_K,
+            ("down", "Q4_K_S") if first => Q5_K,
+            ("down", "IQ4_NL" | "IQ4_XS") if first => Q5_K,
+            ("down", _) if few && first => Q2_K,
+            ("up" | "gate", "IQ3_XS") if !more => IQ3_XXS,
+            _ => base,
+        }
+    }
+}
