@@ -427,15 +427,10 @@ fn table(text: &str) -> Vec<Row> {
 
 mod sources {
     use super::*;
-    use oomdoc::memory::catalogue::{Key, entries};
+    use oomdoc::memory::catalogue::UserCatalogue;
     use oomdoc::memory::device::{Arch, Basis, Vendor};
-    use oomdoc::memory::names;
     pub fn model(name: &str) -> Option<Model> {
-        let words = names::words(name);
-        for kind in [Key::Id, Key::Name, Key::Bare] {
-            if let Some((row, id)) = entries(kind, &words).next() { return Some(row.model(id)); }
-        }
-        None
+        Model::find(name, &UserCatalogue::default()).map_err(|e| println!("{name}: {e}")).ok()
     }
     pub fn device(name: &str) -> Option<Device> {
         let (total, arch) = match name {

@@ -25,7 +25,7 @@ pub fn named(word: &str) -> Option<Quantization> {
         "nvfp4" | "modelopt" | "modelopt-fp4" | "modelopt nvfp4" => Method::Nvfp4,
         "torchao" | "hqq" | "int4wo-64" => Method::Int { bits: 4, group: 64 },
         "exl2" => Method::Exl2 { hundredths: 400 },
-        _ => Method::Gguf(mix(word)?),
+        _ => Method::Gguf(Mix::parse(word)?),
     }))
 }
 
@@ -45,10 +45,4 @@ pub const fn usual(engine: Engine) -> &'static [&'static str] {
         Engine::Sglang => &["none", "fp8", "awq"],
         Engine::LlamaCpp => &["F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K"],
     }
-}
-
-/// The mix of a GGUF file by its name.
-fn mix(word: &str) -> Option<Mix> {
-    const MIXES: &[(&str, u16)] = &[("F16", 1600), ("Q8_0", 850), ("Q6_K", 657), ("Q5_K_M", 568), ("Q5_K_S", 552), ("Q4_K_M", 485), ("Q4_K_S", 460), ("Q3_K_M", 391), ("Q2_K", 300), ("IQ4_XS", 432), ("Q4_0", 458)];
-    MIXES.iter().find(|(name, _)| name.eq_ignore_ascii_case(word.trim())).map(|(name, hundredths)| Mix { name, hundredths: *hundredths })
 }
