@@ -202,6 +202,10 @@ fn cache_per_token(runs: &[Run]) -> Vec<Prediction> {
     for run in runs {
         let Some((layout, plan)) = run.layout() else { continue };
         if let (Some((row, gib)), Some((_, tokens))) = (run.value("kv_gib"), run.value("kv_tokens")) {
+            // Figures of different ranks are no pair.
+            if row["notes"].contains("need not agree") {
+                continue;
+            }
             let pool = Bytes::mib(1).scaled(gib * 1024.0);
             // SGLang prints what tokens take; states of recurrent layers have a pool of their own.
             let each = if plan.engine == Engine::Sglang { layout.token().0 as f64 } else { pool.0 as f64 / layout.pool(pool, &plan).tokens.max(1) as f64 };

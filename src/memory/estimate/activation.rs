@@ -220,7 +220,9 @@ fn image_of(family: Option<&str>) -> Option<Image> {
     match family? {
         "gemma3" | "gemma3_text" => square(896, 256),
         // 1540 pixels in patches of 14, merged two by two.
-        "mistral3" => square(1540, 55 * 55),
+        "mistral" | "mistral3" => square(1540, 55 * 55),
+        // Five pieces of 384 pixels.
+        "granite" => Some(Image { tokens: 5 * 27 * 27, values: 5 * 3 * 384 * 384 }),
         "pixtral" => square(1024, 64 * 64),
         "llava" => square(336, 576),
         "paligemma" => square(448, 1024),

@@ -184,12 +184,9 @@ fn latent_token(a: &Latent, format: CacheFormat, plan: &Plan, sized: impl Fn(u64
     }
 }
 
-/// What one sequence takes in one recurrent layer: the convolution's window in the model's dtype, the state in float32
-/// where it is a matrix for each head.
+/// What one sequence takes in one recurrent layer: the convolution's window in the model's dtype, and the state.
 fn state(recurrent: &Recurrent, plan: &Plan) -> Bytes {
-    let elements = plan.dtype.size(recurrent.convolution_state);
-    let state = if plan.engine == Engine::Vllm { plan.dtype.size(recurrent.state) } else { Bytes(recurrent.state.saturating_mul(4)) };
-    (elements + state).div_ceil(plan.tensor_parallel)
+    (plan.dtype.size(recurrent.convolution_state) + plan.state.size(recurrent.state)).div_ceil(plan.tensor_parallel)
 }
 
 /// Blocks of a sequence in a layer with a window: the window and what is in flight, and one more.
@@ -251,7 +248,8 @@ impl Groups {
 
     fn blocks_of_sequence(&self, length: u64, plan: &Plan) -> u64 {
         let of = |g: &Group| match (g.recurrent, g.window) {
-            (true, _) => 1,
+            // From 0.15 on a state has a second block, so that it can be shared at a block's end.
+            (true, _) => if plan.version >= Version(0, 15, 0) { 2 } else { 1 },
             (_, Some(window)) => length.min(window.saturating_sub(1).saturating_add(plan.batch)).div_ceil(g.tokens_of_block) + 1,
             _ => length.div_ceil(g.tokens_of_block),
         };

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::memory::device::{Arch, Vendor};
-use crate::memory::format::{Dtype, Quantization};
+use crate::memory::format::{Dtype, Method, Quantization};
 use crate::memory::size::Rate;
 use crate::memory::{Bytes, Device, Model};
 
@@ -230,6 +230,8 @@ pub struct Plan {
     pub tensor_parallel: u64,
     /// Ranks that split the layers among them.
     pub pipeline_parallel: u64,
+    /// The dtype of the states of recurrent layers.
+    pub state: Dtype,
     /// The fraction of the device that the engine may take.
     pub fraction: f64,
     /// No CUDA graphs.
@@ -253,19 +255,21 @@ impl Plan {
         let made_for = model.shape.as_ref().and_then(|shape| shape.max_positions);
         let length = setup.max_model_len.unwrap_or_else(|| default_length(engine, version, made_for, &mut assumptions));
         let (batch, sequences) = batch(setup, version, length, device);
+        let quantization = setup.quantization.unwrap_or(model.quantization);
         let fraction = setup.fraction.unwrap_or_else(|| default_fraction(setup, version, batch, device));
         Plan {
             engine,
             version,
             dtype,
-            quantization: setup.quantization.unwrap_or(model.quantization),
-            cache: setup.cache.unwrap_or(CacheFormat::HALF),
+            quantization,
+            cache: cache(setup, version, quantization, &mut assumptions),
             length,
             length_given: setup.max_model_len.is_some(),
             sequences,
             batch,
             tensor_parallel: setup.tensor_parallel.max(1),
             pipeline_parallel: setup.pipeline_parallel.max(1),
+            state: state(setup.engine, model.family.as_deref(), dtype),
             fraction: if fraction.is_finite() { fraction.clamp(0.0, 1.0) } else { 0.0 },
             eager: setup.eager,
             full_cache: setup.full_cache,
@@ -302,6 +306,24 @@ fn dtype(setup: &Setup, model: &Model, device: &Device, assumptions: &mut Vec<St
             Dtype::BF16
         }
     }
+}
+
+/// 16 bit, unless the checkpoint says otherwise: those in NVFP4 ask for a cache in fp8, and vLLM obeys.
+fn cache(setup: &Setup, version: Version, quantization: Quantization, assumptions: &mut Vec<String>) -> CacheFormat {
+    match (setup.cache, quantization.method) {
+        (Some(CacheFormat::HALF) | None, Some(Method::Nvfp4)) if setup.engine == Engine::Vllm && version >= Version(0, 12, 0) => {
+            assumptions.push("a cache in fp8, as checkpoints in NVFP4 ask for it".to_owned());
+            CacheFormat::FP8
+        }
+        (cache, _) => cache.unwrap_or(CacheFormat::HALF),
+    }
+}
+
+/// States of recurrent layers are kept in the model's dtype by vLLM, unless the model's family asks for float32; others
+/// keep float32.
+fn state(engine: Engine, family: Option<&str>, dtype: Dtype) -> Dtype {
+    let wants = family.is_some_and(|f| f.starts_with("qwen3_5") || f.starts_with("nemotron_h"));
+    if engine == Engine::Vllm && !wants { dtype } else { Dtype::F32 }
 }
 
 /// Whether a device is known to have no bfloat16: CUDA before 8.0.
