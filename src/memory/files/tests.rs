@@ -232,7 +232,10 @@ fn absurd_configurations_are_refused() {
         (json!({}), ConfigError::Missing("hidden_size")),
         (json!({"hidden_size": 1u64 << 40}), ConfigError::Absurd("hidden_size")),
         (json!({"hidden_size": 64, "num_hidden_layers": 1 << 19}), ConfigError::Absurd("num_hidden_layers")),
-        (json!({"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 0, "intermediate_size": 64}), ConfigError::Absurd("num_attention_heads")),
+        (
+            json!({"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 0, "intermediate_size": 64}),
+            ConfigError::Absurd("num_attention_heads"),
+        ),
     ] {
         assert_eq!(config::shape(&config), Err(is));
     }
