@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use oomdoc::memory::catalogue::UserCatalogue;
 use oomdoc::memory::estimate::cache::Layout;
 use oomdoc::memory::estimate::{CacheFormat, Engine, Estimate, Plan, Setup, Verdict, Version, estimate, formats};
 use oomdoc::memory::format::{Dtype, Method};
@@ -127,8 +128,12 @@ fn main() -> ExitCode {
 
     let mut ok = true;
     let metric = |name: &str, predictions: &[Prediction]| -> Vec<f64> { report(name, predictions, args.worst) };
-    let weights = each(&runs, "weights_gib", |run| Some(run.estimate().weights.bytes.as_gib()));
     let is_gguf = |run: &Run| run.setup.engine == Engine::LlamaCpp;
+    let weights = each(&runs, "weights_gib", |run| {
+        // A GGUF file of which neither name nor row says the mix cannot be predicted.
+        let known = !is_gguf(run) || run.plan().quantization.is_some();
+        known.then(|| run.estimate().weights.bytes.as_gib())
+    });
     let (gguf, plain): (Vec<_>, Vec<_>) = weights.into_iter().partition(|(at, _)| is_gguf(&runs[*at]));
     let only = |list: Vec<(usize, Prediction)>| list.into_iter().map(|(_, p)| p).collect::<Vec<_>>();
     let plain = metric("weights", &only(plain));
@@ -346,7 +351,7 @@ fn kv(a: &Row, b: &Row) -> bool {
 fn run_of(rows: Vec<&Row>) -> Option<Run<'_>> {
     let row = rows[0];
     let engine: Engine = row["engine"].parse().ok()?;
-    let mut model = sources::model(&row["model_id"])?;
+    let mut model = Model::find(&row["model_id"], &UserCatalogue::default()).ok()?;
     let mut setup = Setup::new(engine);
     setup.version = Version::find(&row["version"]).or_else(|| version_by_date(&row["notes"]));
     setup.dtype = Dtype::parse(&row["dtype"]);
@@ -367,14 +372,17 @@ fn run_of(rows: Vec<&Row>) -> Option<Run<'_>> {
             [] => String::new(),
         };
         setup.quantization = formats::named(&word).or(formats::named("MXFP4 MoE").filter(|_| word.contains("MXFP4")));
-        setup.quantization?;
+        if setup.quantization.is_none() && !word.is_empty() {
+            return None;
+        }
     } else if model.quantization.method.is_none() && !matches!(row["quantization"].as_str(), "" | "none") {
         setup.quantization = formats::named(row["quantization"].split('-').next_back()?).or_else(|| formats::named(&row["quantization"]));
     }
     if matches!(model.quantization.method, Some(Method::Gguf(_))) {
         model.stored = None;
     }
-    let mut device = sources::device(&row["gpu"]).unwrap_or_else(sources::no_device);
+    // Where no card is named, what depends on it is not predicted.
+    let mut device = Device::find(&row["gpu"]).unwrap_or_else(|_| Device::of_size("not named", Bytes::ZERO));
     if let Ok(total) = row["gpu_total_gib"].parse::<f64>() {
         device.total = Bytes::mib(1).scaled(total * 1024.0);
         device.margin = Bytes::mib(5);
@@ -427,29 +435,4 @@ fn table(text: &str) -> Vec<Row> {
     records.retain(|record| record.len() > 1);
     let header = records.remove(0);
     records.into_iter().map(|record| header.iter().cloned().zip(record.into_iter().chain(std::iter::repeat(String::new()))).collect()).collect()
-}
-
-mod sources {
-    use super::*;
-    use oomdoc::memory::catalogue::UserCatalogue;
-    use oomdoc::memory::device::{Arch, Basis, Vendor};
-    pub fn model(name: &str) -> Option<Model> {
-        Model::find(name, &UserCatalogue::default()).map_err(|e| println!("{name}: {e}")).ok()
-    }
-    pub fn device(name: &str) -> Option<Device> {
-        let (total, arch) = match name {
-            n if n.contains("H100") => (79.19, (9, 0)),
-            n if n.contains("4090") => (23.52, (8, 9)),
-            n if n.contains("3090") => (23.6, (8, 6)),
-            n if n.contains("RTX 5090") && !n.contains('+') => (31.36, (12, 0)),
-            n if n.contains("5070") => (15.5, (12, 0)),
-            n if n.contains("A100-80") => (79.2, (8, 0)),
-            n if n.contains("T4") => (14.6, (7, 5)),
-            _ => return None,
-        };
-        Some(Device { name: name.into(), vendor: Vendor::Nvidia, total: Bytes::mib(1).scaled(total * 1024.0), margin: Bytes::mib(50), marketing: None, in_use: None, arch: Arch::Cuda(arch.0, arch.1), unified: false, basis: Basis::Measured })
-    }
-    pub fn no_device() -> Device {
-        Device { name: "".into(), vendor: Vendor::Unknown, total: Bytes::ZERO, margin: Bytes::ZERO, marketing: None, in_use: None, arch: Arch::Unknown, unified: false, basis: Basis::Given }
-    }
 }

@@ -181,9 +181,9 @@ fn impossible_combinations_say_why() {
     assert_eq!(refused(&over, &h100()), Impossible::Heads { heads: 28, ranks: 8 });
     assert!(refused(&over, &h100()).help().contains("4, 7"));
     let t4 = card("T4", "14.6 GiB", (7, 5));
-    assert!(matches!(refused(&with(Engine::Vllm, "fp8"), &t4), Impossible::Capability { .. }));
+    assert!(matches!(refused(&with(Engine::Vllm, "fp8"), &t4), Impossible::Kernels { .. }));
     let bf16 = Setup { dtype: Some(Dtype::BF16), ..Setup::new(Engine::Vllm) };
-    assert!(matches!(refused(&bf16, &t4), Impossible::Capability { what: "bfloat16", .. }));
+    assert!(matches!(refused(&bf16, &t4), Impossible::Kernels { what: "bfloat16", .. }));
     assert!(check(&qwen, &t4, &Plan::new(&Setup::new(Engine::Vllm), &qwen, &t4)).is_ok(), "the checkpoint's own dtype is cast");
     assert!(matches!(refused(&with(Engine::LlamaCpp, "awq"), &h100()), Impossible::Format { .. }));
     // 18944 inputs over 4 ranks are 4736, which is 37 groups of 128; over 7, a group would be cut.

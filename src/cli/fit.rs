@@ -11,6 +11,7 @@ use crate::cli::{Failure, Outcome, tell};
 use crate::memory::estimate::{CacheFormat, Engine, Setup, Verdict, Version, changes, check, estimate, formats, largest};
 use crate::memory::format::{Dtype, Method, Quantization};
 use crate::memory::catalogue::UserCatalogue;
+use crate::memory::device::{UnknownDevice, ask};
 use crate::memory::files::{self, ResolveError};
 use crate::memory::model::UnknownModel;
 use crate::memory::{Device, Model, Origin};
@@ -96,7 +97,7 @@ fn fraction(text: &str) -> Result<f64, String> {
 /// Predicts and prints.
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let model = model(args)?;
-    let devices = args.gpu.iter().map(|name| device(name)).collect::<Result<Vec<_>, _>>()?;
+    let devices = args.gpu.iter().map(|name| devices(name)).collect::<Result<Vec<_>, _>>()?.concat();
     let setup = setup(args, &model)?;
     if args.sweep {
         return sweep(args, &model, &devices, &setup);
@@ -295,7 +296,21 @@ fn model(args: &Args) -> Result<Model, Report> {
     }
 }
 
-/// The device: asked from the driver, from the catalogue, or a size.
-fn device(name: &str) -> Result<Device, Report> {
-    Err(miette!(code = "oomdoc::fit::unknown_device", "the device `{name}` is not known"))
+/// The devices that a text means: those of this machine (of several alike, one), one of the catalogue, or a size.
+fn devices(text: &str) -> Result<Vec<Device>, Report> {
+    if text.eq_ignore_ascii_case("auto") {
+        let mut found = ask::devices().map_err(|error| unknown(&error))?;
+        found.dedup_by(|a, b| a.name == b.name && a.total == b.total && a.in_use == b.in_use);
+        return Ok(found);
+    }
+    Device::find(text).map(|device| vec![device]).map_err(|error| unknown(&error))
+}
+
+fn unknown(error: &UnknownDevice) -> Report {
+    let help = match error {
+        UnknownDevice::Unknown { near, .. } if !near.is_empty() => format!("names like it: {}", near.join(", ")),
+        UnknownDevice::NotAsked(_) => "name the device: --gpu \"RTX 4090\", or its memory: --gpu 24GiB".to_owned(),
+        UnknownDevice::Unknown { .. } | UnknownDevice::Ambiguous { .. } => "a marketing name, the name that nvidia-smi prints, a MIG slice, or a size".to_owned(),
+    };
+    miette!(code = "oomdoc::fit::unknown_device", help = help, "{error}")
 }

@@ -72,8 +72,9 @@ fn sixteen(elements: u64, plan: &Plan) -> Bytes {
 /// The largest layer's intermediate results for a step of `plan.batch` tokens.
 fn forward(shape: &Shape, plan: &Plan) -> Bytes {
     let n = plan.batch;
-    // The residual, the layer's input and its output.
-    let hidden = sixteen(n.saturating_mul(3 * shape.hidden), plan);
+    // The residual, a layer's input and its output; without a compiler also what norms and sums leave.
+    let compiled = plan.vllm_from(Version(0, 8, 0)) && !plan.eager;
+    let hidden = sixteen(n.saturating_mul(if compiled { 3 } else { 5 } * shape.hidden), plan);
     let layers = shape.encoder.iter().chain(&shape.layers);
     hidden + layers.map(|run| of_layer(shape, &run.layer, plan)).max().unwrap_or_default()
 }

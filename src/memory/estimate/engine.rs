@@ -294,7 +294,7 @@ fn dtype(setup: &Setup, model: &Model, device: &Device, assumptions: &mut Vec<St
         return dtype;
     }
     match model.dtype {
-        Some(Dtype::BF16) if lacks_bf16(device) => Dtype::F16,
+        Some(Dtype::BF16) if device.bf16() == Some(false) => Dtype::F16,
         Some(dtype @ (Dtype::F16 | Dtype::BF16)) => dtype,
         Some(Dtype::F32) if setup.engine != Engine::LlamaCpp => {
             assumptions.push("the float32 checkpoint is served in 16 bit, as the engine does unless told otherwise".to_owned());
@@ -324,11 +324,6 @@ fn cache(setup: &Setup, version: Version, quantization: Quantization, assumption
 fn state(engine: Engine, family: Option<&str>, dtype: Dtype) -> Dtype {
     let wants = family.is_some_and(|f| f.starts_with("qwen3_5") || f.starts_with("nemotron_h"));
     if engine == Engine::Vllm && !wants { dtype } else { Dtype::F32 }
-}
-
-/// Whether a device is known to have no bfloat16: CUDA before 8.0.
-pub(super) fn lacks_bf16(device: &Device) -> bool {
-    matches!(device.arch, Arch::Cuda(major, _) if major < 8)
 }
 
 fn default_length(engine: Engine, version: Version, made_for: Option<u64>, assumptions: &mut Vec<String>) -> u64 {

@@ -2,8 +2,8 @@
 
 use thiserror::Error;
 
-use super::engine::{Engine, Plan, Version, lacks_bf16};
-use crate::memory::device::Arch;
+use super::engine::{Engine, Plan, Version};
+use crate::memory::device::{Arch, Support};
 use crate::memory::format::{Dtype, Method};
 use crate::memory::shape::{Attention, Shape};
 use crate::memory::{Device, Model};
@@ -42,16 +42,12 @@ pub enum Impossible {
         each: u64,
     },
     /// The card has no kernels for the format.
-    #[error("{device} cannot run {what}: it needs compute capability {needs}, and this card has {has}")]
-    Capability {
-        /// The card.
+    #[error("{device} has no kernels for {what}")]
+    Kernels {
+        /// The card, with its architecture.
         device: String,
         /// The format.
         what: &'static str,
-        /// What it needs.
-        needs: String,
-        /// What the card has.
-        has: String,
     },
     /// The engine has no such format.
     #[error("{engine} {version} cannot load {what}")]
@@ -75,8 +71,8 @@ impl Impossible {
             }
             Impossible::Stages { layers, .. } => format!("at most {layers} stages"),
             Impossible::Groups { .. } => "use fewer devices for each layer, or pipeline stages, or the unquantized model".to_owned(),
-            Impossible::Capability { what: "bfloat16", .. } => "use --dtype float16".to_owned(),
-            Impossible::Capability { .. } => "use gptq, awq or bitsandbytes, or another card".to_owned(),
+            Impossible::Kernels { what: "bfloat16", .. } => "use --dtype float16".to_owned(),
+            Impossible::Kernels { .. } => "gptq runs from compute capability 6.0 on, bitsandbytes from 7.0, awq from 7.5, fp8 weights from 8.0".to_owned(),
             Impossible::Format { engine: Engine::LlamaCpp, .. } => "llama.cpp loads GGUF files: --quantization Q4_K_M, for example".to_owned(),
             Impossible::Format { .. } => "choose a format that the engine has, or another engine".to_owned(),
         }
@@ -94,7 +90,7 @@ pub fn check(model: &Model, device: &Device, plan: &Plan) -> Result<(), Impossib
         groups(shape, plan)?;
     }
     format(plan)?;
-    capability(device, plan)
+    kernels(device, plan)
 }
 
 fn heads(shape: &Shape, plan: &Plan) -> Result<(), Impossible> {
@@ -143,26 +139,18 @@ fn format(plan: &Plan) -> Result<(), Impossible> {
     }
 }
 
-fn capability(device: &Device, plan: &Plan) -> Result<(), Impossible> {
-    let Arch::Cuda(major, minor) = device.arch else { return Ok(()) };
+fn kernels(device: &Device, plan: &Plan) -> Result<(), Impossible> {
     if plan.engine == Engine::LlamaCpp {
         return Ok(());
     }
-    let refuse = |what, needs: &str| {
-        Err(Impossible::Capability { device: device.name.clone(), what, needs: needs.to_owned(), has: format!("{major}.{minor}") })
+    let named = match &device.arch {
+        Arch::Cuda(major, minor) => format!("{} (compute capability {major}.{minor})", device.name),
+        Arch::Gfx(target) => format!("{} ({target})", device.name),
+        Arch::Other(_) | Arch::Unknown => device.name.clone(),
     };
-    if plan.dtype == Dtype::BF16 && lacks_bf16(device) {
-        return refuse("bfloat16", "8.0");
-    }
-    // fp8 weights run on 8.0 by kernels that compute in 16 bit; vLLM has them, and TGI from 2.2 on.
     match plan.quantization.method {
-        Some(Method::Fp8(_) | Method::Mxfp8) if major < 8 => refuse("fp8 weights", "8.0"),
-        Some(Method::Awq { .. }) if (major, minor) < (7, 5) => refuse("awq", "7.5"),
-        Some(Method::Gptq { .. }) if major < 6 => refuse("gptq", "6.0"),
-        Some(Method::Int8 { .. }) if (major, minor) < (7, 5) => refuse("8-bit integers (W8A8)", "7.5"),
-        Some(Method::Mxfp4) if major < 8 => refuse("mxfp4", "8.0"),
-        Some(Method::Nvfp4) if major < 8 => refuse("nvfp4", "8.0"),
-        Some(Method::Bnb4 { .. }) if major < 7 => refuse("bitsandbytes 4 bit", "7.0"),
+        _ if plan.dtype == Dtype::BF16 && device.bf16() == Some(false) => Err(Impossible::Kernels { device: named, what: "bfloat16" }),
+        Some(method) if device.runs(method) == Support::No => Err(Impossible::Kernels { device: named, what: method.as_str() }),
         _ => Ok(()),
     }
 }
