@@ -106,13 +106,16 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let mut fits = Vec::new();
     let mut objects = Vec::new();
     for device in &devices {
-        let fit = Fit {
+        let mut fit = Fit {
             model: &model,
             device,
             estimate: estimate(&model, device, &setup),
             largest: largest(&model, device, &setup),
             changes: Vec::new(),
         };
+        if args.engine.is_none() {
+            fit.estimate.plan.assumptions.insert(0, format!("{} serves it, as no engine is given", setup.engine));
+        }
         if let Err(reason) = check(&model, device, &fit.estimate.plan) {
             let report = miette!(code = "oomdoc::fit::impossible", help = reason.help(), "{reason}");
             if devices.len() == 1 {

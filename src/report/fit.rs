@@ -195,13 +195,13 @@ fn headline(fit: &Fit<'_>) -> String {
 fn reason(fit: &Fit<'_>) -> String {
     let e = &fit.estimate;
     let size = |b: Bytes| words::size(b.0);
-    let context = words::thousands(e.plan.length);
+    let context = words::thousands(e.needed_tokens);
     let share = if e.plan.fraction < 1.0 && e.plan.engine != crate::memory::estimate::Engine::Sglang {
         format!(", {} of {}", words::percent(e.plan.fraction), size(e.total))
     } else {
         String::new()
     };
-    let chance = e.probability.map_or(String::new(), |p| format!(" Probability of fitting: {}.", words::percent(p)));
+    let odds = e.probability.map_or(String::new(), |p| format!(" Probability of fitting: {}.", chance(p)));
     let needed = needed(e);
     match e.verdict {
         Verdict::Unknown => {
@@ -212,21 +212,30 @@ fn reason(fit: &Fit<'_>) -> String {
             )
         }
         Verdict::Exceeds if needed > e.limit => {
-            format!("Needs {} for a context of {context} tokens and may take {}{share}: {} too much.{chance}", size(needed), size(e.limit), size(needed.saturating_sub(e.limit)))
+            format!("Needs {} with a cache for {context} tokens, and may take {}{share}: {} too much.{odds}", size(needed), size(e.limit), size(needed.saturating_sub(e.limit)))
         }
         Verdict::Exceeds => format!(
-            "Its budget of {}{share} would do for a context of {context} tokens, but what lies beside it ({}) does not fit on the card as well.{chance}",
+            "Its budget of {}{share} would do with a cache for {context} tokens, but what lies beside it ({}) does not fit on the card as well.{odds}",
             size(e.limit),
             size(e.beside())
         ),
         Verdict::Fits | Verdict::Tight => {
-            format!("Needs {} for a context of {context} tokens and may take {}{share}.{chance}", size(needed), size(e.limit))
+            format!("Needs {} with a cache for {context} tokens, and may take {}{share}.{odds}", size(needed), size(e.limit))
         }
     }
 }
 
 fn each(e: &Estimate) -> String {
     if e.plan.ranks() > 1 { "each device".to_owned() } else { String::new() }
+}
+
+/// A probability in words: never quite none, never quite certain.
+fn chance(probability: f64) -> String {
+    match probability {
+        p if p < 0.01 => "less than 1%".to_owned(),
+        p if p > 0.99 => "more than 99%".to_owned(),
+        p => words::percent(p),
+    }
 }
 
 /// What is outside the budget.
@@ -238,7 +247,8 @@ fn beside(fit: &Fit<'_>) -> String {
         return String::new();
     }
     let rest = e.total.saturating_sub(e.limit);
-    format!("Beside the budget: {}; {} of the card are left for it.", parts.join(", "), words::size(rest.0))
+    let left = if rest > Bytes::ZERO { format!("; {} of the card are left for it", words::size(rest.0)) } else { String::new() };
+    format!("Beside the budget: {}{left}.", parts.join(", "))
 }
 
 fn figures(e: &Estimate) -> Vec<(String, String)> {
@@ -260,6 +270,9 @@ fn brief(margin: Bytes) -> String {
 fn most(fit: &Fit<'_>) -> Vec<(String, String)> {
     let l = &fit.largest;
     let of = |name: &str, value: Option<u64>, unit: &str| value.map(|v| (name.to_owned(), format!("{} {unit}", words::thousands(v))));
+    if l.context.is_none() && fit.estimate.token.is_some() {
+        return vec![("context".to_owned(), "not even one token".to_owned())];
+    }
     [
         of("context", l.context, "tokens"),
         of("prefill step", l.batch, "tokens"),
@@ -278,8 +291,8 @@ fn changes(page: &Page, fit: &Fit<'_>) -> Vec<Line> {
         return page.wrapped("  ", "No single change that was tried makes it fit: a smaller model, a larger card, or several changes together.", Tone::Plain);
     }
     let row = |c: &Change| {
-        let chance = c.estimate.probability.map_or(String::new(), |p| format!(" ({})", words::percent(p)));
-        page.hanging("  - ", &format!("{}: {}{chance}, at the price of {}", c.argument, c.estimate.verdict.as_str(), c.price), Tone::Plain)
+        let odds = c.estimate.probability.map_or(String::new(), |p| format!(" ({})", chance(p)));
+        page.hanging("  - ", &format!("{}: {}{odds}, at the price of {}", c.argument, c.estimate.verdict.as_str(), c.price), Tone::Plain)
     };
     fit.changes.iter().flat_map(row).collect()
 }
@@ -337,7 +350,7 @@ pub fn write_table(fits: &[Fit<'_>], style: &Style, out: &mut dyn io::Write) -> 
             e.verdict.as_str().to_owned(),
             words::size(needed(e).0),
             words::size(e.limit.0),
-            e.probability.map_or("?".to_owned(), words::percent),
+            e.probability.map_or("?".to_owned(), chance),
             fit.largest.context.map_or("-".to_owned(), words::thousands),
         ]);
     }

@@ -38,6 +38,16 @@ impl Engine {
         }
     }
 
+    /// Its name as its makers write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Engine::Vllm => "vLLM",
+            Engine::Tgi => "TGI",
+            Engine::Sglang => "SGLang",
+            Engine::LlamaCpp => "llama.cpp",
+        }
+    }
+
     /// The version that is assumed where none is given: the newest one whose arithmetic was checked.
     pub const fn newest(self) -> Version {
         match self {
@@ -51,7 +61,7 @@ impl Engine {
 
 impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        f.pad(self.name())
     }
 }
 
@@ -293,17 +303,18 @@ fn dtype(setup: &Setup, model: &Model, device: &Device, assumptions: &mut Vec<St
     if let Some(dtype) = setup.dtype {
         return dtype;
     }
+    let sixteen = if device.bf16() == Some(false) { Dtype::F16 } else { Dtype::BF16 };
     match model.dtype {
-        Some(Dtype::BF16) if device.bf16() == Some(false) => Dtype::F16,
-        Some(dtype @ (Dtype::F16 | Dtype::BF16)) => dtype,
+        Some(Dtype::BF16) => sixteen,
+        Some(Dtype::F16) => Dtype::F16,
         Some(Dtype::F32) if setup.engine != Engine::LlamaCpp => {
             assumptions.push("the float32 checkpoint is served in 16 bit, as the engine does unless told otherwise".to_owned());
             Dtype::F16
         }
-        Some(_) => Dtype::BF16,
+        Some(_) => sixteen,
         None => {
             assumptions.push("16-bit weights, as the model's dtype is not known".to_owned());
-            Dtype::BF16
+            sixteen
         }
     }
 }

@@ -126,7 +126,9 @@ pub struct Estimate {
     pub overheads: Vec<Component>,
     /// What one token takes in the cache; none if the shape is not known.
     pub token: Option<Bytes>,
-    /// The cache that the engine must have in order to start.
+    /// Tokens that the cache must hold for the engine to start.
+    pub needed_tokens: u64,
+    /// What they take; none if the shape is not known.
     pub needed_cache: Option<Figure>,
     /// The pool that it would allocate.
     pub pool: Option<Pool>,
@@ -203,6 +205,7 @@ pub fn estimate_with(model: &Model, device: &Device, setup: &Setup, known: &Know
         activation,
         overheads: overheads(model, device, &plan, known),
         token: layout.as_ref().map(Layout::token),
+        needed_tokens: least_tokens(&plan),
         needed_cache,
         pool: None,
         probability: None,

@@ -24,15 +24,18 @@ pub struct Largest {
 
 /// Searches for the most that fits.
 pub fn largest(model: &Model, device: &Device, setup: &Setup) -> Largest {
-    let fits = |setup: &Setup| matches!(estimate(model, device, setup).verdict, Verdict::Fits | Verdict::Tight);
     let Some(shape) = &model.shape else { return Largest::default() };
-    let plan = estimate(model, device, setup).plan;
-    let context_limit = shape.max_positions.unwrap_or(LONGEST).max(plan.length);
-    // A step of prefill is no longer than needed for the context, so that a short context is not refused for a long batch.
-    let context = most(context_limit, |length| fits(&Setup { max_model_len: Some(length), ..setup.clone() }));
+    let fits = |setup: &Setup| matches!(estimate(model, device, setup).verdict, Verdict::Fits | Verdict::Tight);
     let batch = most(1 << 20, |batch| fits(&Setup { max_num_batched_tokens: Some(batch), ..setup.clone() }));
     let now = estimate(model, device, setup);
-    Largest { context: context.map(round), batch, concurrency: concurrency(shape, &now) }
+    Largest { context: longest(model, device, setup, fits), batch, concurrency: concurrency(shape, &now) }
+}
+
+/// The longest context for which `enough` holds.
+fn longest(model: &Model, device: &Device, setup: &Setup, enough: impl Fn(&Setup) -> bool) -> Option<u64> {
+    let own = model.shape.as_ref()?.max_positions.unwrap_or(LONGEST);
+    let limit = own.max(estimate(model, device, setup).plan.length);
+    most(limit, |length| enough(&Setup { max_model_len: Some(length), ..setup.clone() })).map(round)
 }
 
 /// Sequences of full length in the pool.
@@ -83,12 +86,13 @@ pub fn changes(model: &Model, device: &Device, setup: &Setup) -> Vec<Change> {
     let engine = setup.engine;
     let flags = Flags::of(engine);
     let now = estimate(model, device, setup);
+    let surely = |setup: &Setup| estimate(model, device, setup).verdict == Verdict::Fits;
     let mut tried: Vec<(String, &'static str, Setup)> = Vec::new();
-    if let Some(length) = largest(model, device, setup).context.filter(|length| *length < now.plan.length) {
-        tried.push((format!("{} {length}", flags.length), "shorter prompts and answers", Setup { max_model_len: Some(length), ..setup.clone() }));
+    if let Some(length) = longest(model, device, setup, surely).filter(|length| (USEFUL..now.plan.length).contains(length)) {
+        tried.push((format!("{} {length}", flags.length), SHORTER, Setup { max_model_len: Some(length), ..setup.clone() }));
     }
-    let batch = now.plan.batch / 2;
-    if batch >= 256 {
+    let batch = most(now.plan.batch, |batch| surely(&Setup { max_num_batched_tokens: Some(batch), ..setup.clone() })).map(|batch| batch / 256 * 256);
+    if let Some(batch) = batch.filter(|batch| (256..now.plan.batch).contains(batch)) {
         let price = "slower prefill of long prompts";
         tried.push((format!("{} {batch}", flags.batch), price, Setup { max_num_batched_tokens: Some(batch), ..setup.clone() }));
     }
@@ -102,17 +106,32 @@ pub fn changes(model: &Model, device: &Device, setup: &Setup) -> Vec<Change> {
             tried.push((format!("{} {word}", flags.quantization), "some accuracy", setup));
         }
     }
-    for ranks in [2, 4, 8].into_iter().filter(|ranks| *ranks > now.plan.tensor_parallel && engine != Engine::LlamaCpp) {
-        let setup = Setup { tensor_parallel: ranks, ..setup.clone() };
-        tried.push((format!("{} {ranks}", flags.ranks), "so many of these cards", setup));
+    let mut found: Vec<Change> = tried.into_iter().filter_map(|(argument, price, setup)| works(model, device, &flags, argument, price, &setup)).collect();
+    if engine != Engine::LlamaCpp {
+        let more = [2, 4, 8].into_iter().filter(|ranks| *ranks > now.plan.tensor_parallel);
+        found.extend(more.filter_map(|ranks| fitting(model, device, format!("{} {ranks}", flags.ranks), "so many of these cards", &Setup { tensor_parallel: ranks, ..setup.clone() })).next());
     }
-    let works = |(argument, price, setup): (String, &'static str, Setup)| {
-        let estimate = estimate(model, device, &setup);
-        let possible = check(model, device, &estimate.plan).is_ok();
-        let fits = matches!(estimate.verdict, Verdict::Fits | Verdict::Tight);
-        (possible && fits).then_some(Change { argument, price, estimate })
-    };
-    tried.into_iter().filter_map(works).collect()
+    found
+}
+
+const SHORTER: &str = "shorter prompts and answers";
+/// A context below this is of little use to anyone.
+const USEFUL: u64 = 2048;
+
+/// The change, if it makes the setup fit, by itself or with the longest context that it leaves room for.
+fn works(model: &Model, device: &Device, flags: &Flags, argument: String, price: &'static str, setup: &Setup) -> Option<Change> {
+    fitting(model, device, argument.clone(), price, setup).or_else(|| {
+        let surely = |setup: &Setup| estimate(model, device, setup).verdict == Verdict::Fits;
+        let length = longest(model, device, setup, surely).filter(|length| *length >= USEFUL && price != SHORTER)?;
+        fitting(model, device, format!("{argument} {} {length}", flags.length), price, &Setup { max_model_len: Some(length), ..setup.clone() })
+    })
+}
+
+fn fitting(model: &Model, device: &Device, argument: String, price: &'static str, setup: &Setup) -> Option<Change> {
+    let estimate = estimate(model, device, setup);
+    let possible = check(model, device, &estimate.plan).is_ok();
+    let fits = matches!(estimate.verdict, Verdict::Fits | Verdict::Tight);
+    (possible && fits).then_some(Change { argument, price, estimate })
 }
 
 /// What the engines call the arguments.
