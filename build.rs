@@ -159,10 +159,11 @@ fn models() -> Result<String, Box<dyn std::error::Error>> {
     let mut count = 0u16;
     for path in &paths {
         let file: toml::Table = toml::from_str(&fs::read_to_string(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
-        if let Some(table) = file.get("alias").and_then(toml::Value::as_table) {
-            for (name, id) in table {
+        for table in ["tag", "name"] {
+            for (name, id) in file.get(table).and_then(toml::Value::as_table).into_iter().flatten() {
                 let id = id.as_str().ok_or_else(|| format!("{}: `{name}` names no model", path.display()))?;
-                aliases.push((names::key(&names::words(name)), id.to_owned()));
+                let exact = table == "tag" && !name.contains(':');
+                aliases.push((if exact { format!("={name}") } else { names::key(&names::words(name)) }, id.to_owned()));
             }
         }
         for entry in file.get("model").and_then(toml::Value::as_array).into_iter().flatten() {

@@ -128,10 +128,10 @@ pub fn bare_keys() -> impl Iterator<Item = (&'static str, &'static Row, &'static
     })
 }
 
-/// Another name for a model that its own name does not tell: an Ollama tag.
-pub fn alias(words: &[String]) -> Option<(&'static Row, &'static str)> {
-    let key = names::key(words);
-    let at = ALIASES.binary_search_by(|(k, _)| (*k).cmp(key.as_str())).ok()?;
+/// Another name for a model that its own name does not tell: an Ollama tag, exactly as written where it has no size.
+pub fn alias(text: &str, words: &[String]) -> Option<(&'static Row, &'static str)> {
+    let find = |key: String| ALIASES.binary_search_by(|(k, _)| (*k).cmp(key.as_str())).ok();
+    let at = find(format!("={text}")).or_else(|| find(names::key(words)))?;
     entries(Key::Id, &names::words(ALIASES.get(at)?.1)).next()
 }
 
@@ -234,6 +234,7 @@ impl UserCatalogue {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use std::collections::HashSet;
@@ -277,7 +278,7 @@ mod tests {
     #[test]
     fn every_alias_names_an_entry() {
         for (key, id) in ALIASES {
-            assert!(alias(&names::words(key)).is_some(), "{key} means {id}, which is no entry");
+            assert!(alias(key.trim_start_matches('='), &names::words(key)).is_some(), "{key} means {id}, which is no entry");
         }
     }
 

@@ -203,7 +203,7 @@ fn parts(name: &str) -> Parts {
         let unit = words.get(at + 1).is_some_and(|next| matches!(*next, "gb" | "gib" | "g"));
         let number = word.trim_end_matches("gib").trim_end_matches("gb");
         match number.parse::<u64>() {
-            Ok(size) if (unit && number == word) || number != word => {
+            Ok(size) if unit || number != word => {
                 out.sizes.push(size);
                 at += usize::from(unit && number == word);
             }
@@ -246,10 +246,11 @@ impl Device {
     pub fn find(text: &str) -> Result<Device, UnknownDevice> {
         // A bare number is a size in GiB, unless no device is so large: `4090` is a name.
         let bare = text.trim().bytes().all(|b| b.is_ascii_digit());
-        if let Ok(total) = text.parse::<Bytes>() {
-            if total > Bytes::ZERO && !(bare && total > Bytes::gib(1024)) {
-                return Ok(Device::of_size(text.trim(), total));
-            }
+        if let Ok(total) = text.parse::<Bytes>()
+            && total > Bytes::ZERO
+            && !(bare && total > Bytes::gib(1024))
+        {
+            return Ok(Device::of_size(text.trim(), total));
         }
         if let Some(slice) = mig(text) {
             return slice;
@@ -276,6 +277,13 @@ impl Device {
             }
             found = sized;
         }
+        // The variant with more memory always names itself.
+        if asked.forms.is_empty() && asked.sizes.is_empty() {
+            let plain: Vec<_> = found.iter().filter(|row| !parts(row.name).forms.iter().any(|f| f == "nvl")).copied().collect();
+            if !plain.is_empty() {
+                found = plain;
+            }
+        }
         for form in &asked.forms {
             let formed: Vec<_> = found.iter().filter(|row| parts(row.name).forms.contains(form)).copied().collect();
             if !formed.is_empty() {
@@ -292,7 +300,7 @@ impl Device {
         found.sort_by_key(|row| (!row.measured, row.total_mib));
         let one = found[0];
         let close = |row: &&Row| row.total_mib.unwrap_or(0).abs_diff(one.total_mib.unwrap_or(0)) * 50 <= one.total_mib.unwrap_or(0);
-        if !found.iter().all(|row| close(&row)) {
+        if !found.iter().all(close) {
             let among = found.iter().map(|row| row.name.to_owned()).collect();
             return Err(UnknownDevice::Ambiguous { name: text.chars().take(100).collect(), among });
         }
@@ -442,12 +450,12 @@ fn mig(text: &str) -> Option<Result<Device, UnknownDevice>> {
         }
     };
     let label = Bytes::gib(size);
-    let total = Bytes(label.0 / 100 * 95);
+    let total = Bytes(label.0 * 95 / 100);
     Some(Ok(Device {
         name: text.trim().chars().take(100).collect(),
         vendor: Vendor::Nvidia,
         total,
-        margin: Bytes(label.0 / 100 * 3),
+        margin: Bytes(label.0 * 3 / 100),
         marketing: Some(label),
         in_use: None,
         arch,

@@ -252,12 +252,11 @@ fn stem(file: &str) -> &str {
     let Some(ending) = [".gguf", ".safetensors", ".bin", ".pt", ".pth", ".json"].iter().find(|e| lower.ends_with(**e)) else { return file };
     let mut stem = &file[..file.len() - ending.len()];
     // -00001-of-00003
-    if let Some((before, count)) = stem.rsplit_once("-of-") {
-        if let Some((name, part)) = before.rsplit_once('-') {
-            if [count, part].iter().all(|n| n.len() == 5 && n.bytes().all(|b| b.is_ascii_digit())) {
-                stem = name;
-            }
-        }
+    if let Some((before, count)) = stem.rsplit_once("-of-")
+        && let Some((name, part)) = before.rsplit_once('-')
+        && [count, part].iter().all(|n| n.len() == 5 && n.bytes().all(|b| b.is_ascii_digit()))
+    {
+        stem = name;
     }
     stem
 }
@@ -284,7 +283,7 @@ fn by_name(candidate: &Candidate, user: &UserCatalogue) -> Option<Model> {
     let exact = one(catalogue::entries(Key::Id, &words)).map(|found| (found, plain));
     let found = exact
         .or_else(|| one(catalogue::entries(Key::Id, &whole.base)).map(|found| (found, whole.quantization)))
-        .or_else(|| catalogue::alias(&parts.base).map(|found| (found, parts.quantization)))
+        .or_else(|| catalogue::alias(&candidate.text, &parts.base).map(|found| (found, parts.quantization)))
         .or_else(|| one(catalogue::entries(Key::Name, &name)).map(|found| (found, None)))
         .or_else(|| one(catalogue::entries(Key::Name, &parts.base)).map(|found| (found, parts.quantization)))
         .or_else(|| one(catalogue::entries(Key::Bare, &names::bare(&parts.base))).map(|found| (found, parts.quantization)))
@@ -476,3 +475,6 @@ fn near(text: &str) -> Vec<String> {
     scored.dedup_by_key(|(_, id)| *id);
     scored.into_iter().take(3).map(|(_, id)| id.to_owned()).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -232,7 +232,7 @@ fn kind(keys: Keys, index: u64) -> Result<Kind, ConfigError> {
         "falcon_mamba" | "mamba" | "mamba2" => Kind::Recurrent,
         "falcon_h1" => Kind::Both,
         "qwen3_next" | "qwen3_5_text" | "qwen3_5_moe_text" | "qwen3_5" | "qwen3_5_moe" => {
-            recurrent((index + 1) % keys.or(&["full_attention_interval"], 4)?.max(1) != 0)
+            recurrent(!(index + 1).is_multiple_of(keys.or(&["full_attention_interval"], 4)?.max(1)))
         }
         "jamba" => {
             let period = keys.or(&["attn_layer_period"], 8)?.max(1);
@@ -241,7 +241,7 @@ fn kind(keys: Keys, index: u64) -> Result<Kind, ConfigError> {
         "lfm2" | "lfm2_moe" => recurrent(keys.list("full_attn_idxs").is_some_and(|_| !contains(keys.list("full_attn_idxs"), index))),
         "minimax_text_01" | "minimax" | "minimax_m1" => {
             let word = keys.list("attn_type_list").and_then(|types| types.get(usize::try_from(index).ok()?)?.as_u64());
-            recurrent(word.map_or((index + 1) % 8 != 0, |w| w == 0))
+            recurrent(word.map_or(!(index + 1).is_multiple_of(8), |w| w == 0))
         }
         "kimi_linear" => {
             let full = keys.inner("linear_attn_config").and_then(|c| c.list("full_attn_layers"));
@@ -263,26 +263,26 @@ fn window(keys: Keys, index: u64) -> Result<Option<u64>, ConfigError> {
         let chunk = keys.number(&["attention_chunk_size"])?.unwrap_or(8192);
         let full = match keys.list("no_rope_layers").filter(|l| !l.is_empty()) {
             Some(list) => usize::try_from(index).ok().and_then(|i| list.get(i)?.as_u64()) == Some(0),
-            None => (index + 1) % 4 == 0,
+            None => (index + 1).is_multiple_of(4),
         };
         return Ok((!full).then_some(chunk));
     }
     if keys.family == "gpt_neo" {
         let global = keys.list("attention_layers").and_then(|l| l.get(usize::try_from(index).ok()?)?.as_str().map(|w| w == "global"));
-        return Ok((!global.unwrap_or(index % 2 == 0)).then_some(keys.or(&["window_size"], 256)?));
+        return Ok((!global.unwrap_or(index.is_multiple_of(2))).then_some(keys.or(&["window_size"], 256)?));
     }
     let Some(window) = keys.number(&["sliding_window", "sliding_window_size"])?.filter(|&w| w > 0) else { return Ok(None) };
     if keys.flag("use_sliding_window") == Some(false) {
         return Ok(None);
     }
-    let every = |pattern: u64| pattern > 0 && (index + 1) % pattern != 0;
+    let every = |pattern: u64| pattern > 0 && !(index + 1).is_multiple_of(pattern);
     let slides = if let Some(word) = keys.list("layer_types").and_then(|l| l.get(usize::try_from(index).ok()?)?.as_str()) {
         matches!(word, "sliding_attention" | "chunked_attention")
     } else if let Some(list) = keys.list("hybrid_layer_pattern") {
         usize::try_from(index).ok().and_then(|i| list.get(i)?.as_u64()) == Some(1)
     } else {
         match keys.family {
-            "gemma2" | "gpt_oss" => index % 2 == 0,
+            "gemma2" | "gpt_oss" => index.is_multiple_of(2),
             "gemma3" | "gemma3_text" | "gemma4" | "gemma4_text" => every(keys.or(&["sliding_window_pattern", "_sliding_window_pattern"], 6)?),
             "cohere2" | "olmo3" => every(keys.or(&["sliding_window_pattern"], 4)?),
             "exaone4" => every(keys.text("sliding_window_pattern").map_or(4, |p| p.chars().count() as u64)),
@@ -419,15 +419,15 @@ fn experts(keys: Keys, index: u64) -> Result<Option<Experts>, ConfigError> {
     let sparse = match keys.family {
         "llama4_text" => {
             let step = keys.or(&["interleave_moe_layer_step"], 1)?.max(1);
-            keys.list("moe_layers").map_or((index + 1) % step == 0, |l| contains(Some(l), index))
+            keys.list("moe_layers").map_or((index + 1).is_multiple_of(step), |l| contains(Some(l), index))
         }
         "jamba" => index % keys.or(&["expert_layer_period"], 2)?.max(1) == keys.or(&["expert_layer_offset"], 1)?,
-        "arctic" => (index + 1) % keys.or(&["moe_layer_frequency"], 1)?.max(1) == 0,
+        "arctic" => (index + 1).is_multiple_of(keys.or(&["moe_layer_frequency"], 1)?.max(1)),
         _ if keys.list("moe_layer_freq").is_some() => keys.list("moe_layer_freq").and_then(at) == Some(1),
         _ => {
             let step = keys.or(&["decoder_sparse_step", "moe_layer_freq", "moe_layer_interval"], 1)?.max(1);
             let last = keys.number(&["moe_layer_end_index"])?.unwrap_or(u64::MAX);
-            let by_step = if keys.has("decoder_sparse_step") { (index + 1) % step == 0 } else { index % step == 0 };
+            let by_step = if keys.has("decoder_sparse_step") { (index + 1).is_multiple_of(step) } else { index.is_multiple_of(step) };
             index >= first_dense && index <= last && by_step && !contains(keys.list("mlp_only_layers"), index)
         }
     };

@@ -1,5 +1,7 @@
 //! Names of devices as people and drivers write them, and names that are no device.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use proptest::prelude::*;
 
 use super::*;

@@ -311,10 +311,10 @@ impl Header {
             }
         }
         self.latent(&mut out);
-        if !out.contains_key("vocab_size") {
-            if let Some(count) = self.vocabulary {
-                out.insert("vocab_size".into(), count.into());
-            }
+        if !out.contains_key("vocab_size")
+            && let Some(count) = self.vocabulary
+        {
+            out.insert("vocab_size".into(), count.into());
         }
         out.insert("tie_word_embeddings".into(), (stored.bytes[Class::LmHead] == 0).into());
         if !self.architecture().starts_with("deepseek2") {

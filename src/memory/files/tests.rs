@@ -1,5 +1,7 @@
 //! Files as models come in, and files that lie.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::io::Write as _;
 
 use proptest::prelude::*;

@@ -3,6 +3,7 @@
 //! Block lengths and bytes are those of `gguf-py` (`GGML_QUANT_SIZES`); the types that only ik_llama.cpp has carry its
 //! own nominal rates.
 
+use crate::memory::shape::{ByClass, Class, FeedForward, Shape};
 use crate::memory::size::{Bytes, Rate};
 
 macro_rules! types {
@@ -300,6 +301,75 @@ impl Mix {
             ("down", _) if few && first => Q2_K,
             ("up" | "gate", "IQ3_XS") if !more => IQ3_XXS,
             _ => base,
+        }
+    }
+}
+
+impl Mix {
+    /// Bytes by class of a model of this shape in a file of this mix: tensor by tensor by llama.cpp's rules, or by the
+    /// average where a mix has no rule.
+    pub fn bytes(self, shape: &Shape) -> ByClass<u64> {
+        let mut out = ByClass::default();
+        let by_rule = self.has_rule();
+        let mut add = |class: Class, name: &str, inputs: u64, outputs: u64, count: u64, (index, layers, sharing, experts): (u64, u64, u64, u64)| {
+            let elements = inputs.saturating_mul(outputs).saturating_mul(count);
+            let bytes = match class {
+                // Vectors stay in 32 bits; a tower is a file of its own, in 16.
+                Class::Vectors => Bytes::of(elements, Rate::bits(32)),
+                Class::Tower => Bytes::of(elements, Rate::bits(16)),
+                _ if by_rule => {
+                    let kind = self.type_of(name, index, layers, sharing, experts);
+                    // A row that is no whole number of blocks falls back to blocks of 32.
+                    let kind = if inputs.is_multiple_of(kind.block().0) { kind } else { kind.fallback() };
+                    Bytes::of(elements, kind.rate())
+                }
+                _ => Bytes::of(elements, self.average()),
+            };
+            out[class] = bytes.0.saturating_add(out[class]);
+        };
+        let layers = shape.layer_count();
+        for t in shape.edges() {
+            let name = if t.name == "embedding" && shape.tied { "tied" } else { t.name };
+            add(t.class, name, t.inputs, t.outputs, t.count, (0, layers, 1, 0));
+        }
+        let mut index = 0;
+        for run in shape.encoder.iter().chain(&shape.layers) {
+            let sharing = run.layer.attention.map_or(1, |a| a.heads() / a.kv_heads().max(1));
+            let experts = match run.layer.feed_forward {
+                Some(FeedForward::Experts(e)) => e.count,
+                _ => 0,
+            };
+            let tensors = run.layer.tensors(shape.hidden);
+            for _ in 0..run.count {
+                for t in &tensors {
+                    add(t.class, t.name, t.inputs, t.outputs, t.count, (index, layers, sharing, experts));
+                }
+                index += 1;
+            }
+        }
+        out
+    }
+
+    /// Whether the quantizer's rule is known; mixes made by hand have none.
+    fn has_rule(self) -> bool {
+        let by_hand = self.name.ends_with("_XL") && self.name != "Q3_K_XL"
+            || self.name.starts_with("IQ") && (self.name.ends_with('K') || self.name.contains("_K") || self.name.ends_with("BN"));
+        !by_hand
+    }
+}
+
+impl GgufType {
+    /// What llama.cpp takes where rows are no multiple of 256.
+    const fn fallback(self) -> GgufType {
+        match self {
+            GgufType::Q2_K | GgufType::Q3_K | GgufType::IQ1_S | GgufType::IQ1_M | GgufType::IQ2_XXS | GgufType::IQ2_XS | GgufType::IQ2_S => {
+                GgufType::IQ4_NL
+            }
+            GgufType::IQ3_XXS | GgufType::IQ3_S | GgufType::IQ4_XS => GgufType::IQ4_NL,
+            GgufType::Q4_K => GgufType::Q5_0,
+            GgufType::Q5_K => GgufType::Q5_1,
+            GgufType::Q6_K => GgufType::Q8_0,
+            other => other,
         }
     }
 }
