@@ -132,6 +132,12 @@ fn main() -> ExitCode {
     let weights = each(&runs, "weights_gib", |run| {
         // A GGUF file of which neither name nor row says the mix cannot be predicted.
         let known = !is_gguf(run) || run.plan().quantization.is_some();
+        if is_gguf(run) && known {
+            // The figure is the file's, with what stays on the host.
+            let (mix, shape) = (run.plan().quantization.method?, run.model.shape.as_ref()?);
+            let Method::Gguf(mix) = mix else { return Some(run.estimate().weights.bytes.as_gib()) };
+            return Some(Bytes(mix.bytes(shape).total()).as_gib());
+        }
         known.then(|| run.estimate().weights.bytes.as_gib())
     });
     let (gguf, plain): (Vec<_>, Vec<_>) = weights.into_iter().partition(|(at, _)| is_gguf(&runs[*at]));
@@ -146,18 +152,24 @@ fn main() -> ExitCode {
     let within = share(&pairs, 0.5);
     println!("  {within:.1} % within 0.5 %");
     ok &= least("cache bytes per token within 0.5 %", args.min_cache_share, within);
-    let allocated = metric("cache of a context (llama.cpp)", &only(each(&runs, "kv_gib", |run| {
-        let (layout, plan) = run.layout().filter(|_| is_gguf(run))?;
-        Some(layout.need(plan.length, &plan).as_gib())
-    })));
+    let allocated = metric(
+        "cache of a context (llama.cpp)",
+        &only(each(&runs, "kv_gib", |run| {
+            let (layout, plan) = run.layout().filter(|_| is_gguf(run))?;
+            Some(layout.need(plan.length, &plan).as_gib())
+        })),
+    );
     println!("  {:.1} % within 0.5 %", share(&allocated, 0.5));
 
-    let tokens = metric("tokens of the pool, end to end", &only(each(&runs, "kv_tokens", |run| {
-        let (row, _) = run.value("kv_tokens")?;
-        let given = ["gpu_total_gib", "gpu_util", "max_model_len", "version"].iter().all(|key| !row[*key].is_empty());
-        let pool = run.estimate().pool?;
-        given.then_some(pool.tokens as f64)
-    })));
+    let tokens = metric(
+        "tokens of the pool, end to end",
+        &only(each(&runs, "kv_tokens", |run| {
+            let (row, _) = run.value("kv_tokens")?;
+            let given = ["gpu_total_gib", "gpu_util", "max_model_len", "version"].iter().all(|key| !row[*key].is_empty());
+            let pool = run.estimate().pool?;
+            given.then_some(pool.tokens as f64)
+        })),
+    );
     ok &= most("tokens, median", args.max_tokens_median, percentile(&tokens, 0.5));
     ok &= most("tokens, 95th percentile", args.max_tokens_p95, percentile(&tokens, 0.95));
 
@@ -194,7 +206,11 @@ fn prediction(run: &Run, row: &Row, measured: f64, predicted: f64) -> Prediction
         row: row["id"].clone(),
         engine: row["engine"].clone(),
         version: row["version"].clone(),
-        model: format!("{}{}", row["model_id"], if run.setup.tensor_parallel > 1 { format!(" tp{}", run.setup.tensor_parallel) } else { String::new() }),
+        model: format!(
+            "{}{}",
+            row["model_id"],
+            if run.setup.tensor_parallel > 1 { format!(" tp{}", run.setup.tensor_parallel) } else { String::new() }
+        ),
         quantization: if row["quantization"].is_empty() { "-".to_owned() } else { row["quantization"].clone() },
         measured,
         predicted,
@@ -213,7 +229,8 @@ fn cache_per_token(runs: &[Run]) -> Vec<Prediction> {
             }
             let pool = Bytes::mib(1).scaled(gib * 1024.0);
             // SGLang prints what tokens take; states of recurrent layers have a pool of their own.
-            let each = if plan.engine == Engine::Sglang { layout.token().0 as f64 } else { pool.0 as f64 / layout.pool(pool, &plan).tokens.max(1) as f64 };
+            let each =
+                if plan.engine == Engine::Sglang { layout.token().0 as f64 } else { pool.0 as f64 / layout.pool(pool, &plan).tokens.max(1) as f64 };
             out.push(prediction(run, row, pool.0 as f64 / tokens, each));
         }
         if let Some((row, measured)) = run.value("kv_bytes_per_token") {
@@ -232,7 +249,10 @@ fn verdicts(runs: &[Run], floor: Option<f64>) -> bool {
     let (mut right, mut count) = (0, 0);
     println!("\nverdicts");
     for run in runs.iter().filter(|run| run.setup.engine != Engine::LlamaCpp && run.device.total > Bytes::ZERO) {
-        let refused = run.rows.iter().any(|row| ["larger than", "ValueError", "No available memory", "OutOfMemory"].iter().any(|t| row["raw_line"].contains(t)));
+        let refused = run
+            .rows
+            .iter()
+            .any(|row| ["larger than", "ValueError", "No available memory", "OutOfMemory"].iter().any(|t| row["raw_line"].contains(t)));
         let came_up = run.rows.iter().any(|row| row["metric"] == "kv_tokens");
         // Without a length it is not known what the server was to hold.
         if (!refused && !came_up) || run.rows[0]["max_model_len"].is_empty() {
@@ -330,11 +350,7 @@ fn groups<'a>(rows: &[&'a Row]) -> Vec<Vec<&'a Row>> {
     let mut out: Vec<Vec<&Row>> = Vec::new();
     for row in rows {
         match out.last_mut() {
-            Some(group)
-                if key(group[0]) == key(row)
-                    && kv(group[0], row)
-                    && group.iter().all(|other| other["metric"] != row["metric"]) =>
-            {
+            Some(group) if key(group[0]) == key(row) && kv(group[0], row) && group.iter().all(|other| other["metric"] != row["metric"]) => {
                 group.push(row);
             }
             _ => out.push(vec![row]),

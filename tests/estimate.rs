@@ -5,10 +5,10 @@
 use oomdoc::memory::catalogue::{UserCatalogue, rows};
 use oomdoc::memory::device::{Arch, Basis, Vendor};
 use oomdoc::memory::estimate::cache::Layout;
+use oomdoc::memory::estimate::tensor::Occasion;
 use oomdoc::memory::estimate::{
     CacheFormat, Engine, Guess, Impossible, Plan, Setup, Verdict, Version, changes, check, estimate, formats, largest, tensor_of, weights,
 };
-use oomdoc::memory::estimate::tensor::Occasion;
 use oomdoc::memory::format::{Dtype, Method, Quantization};
 use oomdoc::memory::size::{GIB, MIB};
 use oomdoc::memory::{Bytes, Device, Model};
@@ -255,7 +255,15 @@ fn any_engine() -> impl Strategy<Value = Engine> {
 }
 
 fn any_version() -> impl Strategy<Value = Option<Version>> {
-    let versions = [None, Some(Version(0, 2, 7)), Some(Version(0, 6, 3)), Some(Version(0, 8, 5)), Some(Version(0, 10, 2)), Some(Version(0, 19, 0)), Some(Version(0, 24, 0))];
+    let versions = [
+        None,
+        Some(Version(0, 2, 7)),
+        Some(Version(0, 6, 3)),
+        Some(Version(0, 8, 5)),
+        Some(Version(0, 10, 2)),
+        Some(Version(0, 19, 0)),
+        Some(Version(0, 24, 0)),
+    ];
     proptest::sample::select(versions.to_vec())
 }
 

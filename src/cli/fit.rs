@@ -8,11 +8,11 @@ use miette::{Report, miette};
 use serde_json::{Value, json};
 
 use crate::cli::{Failure, Outcome, tell};
-use crate::memory::estimate::{CacheFormat, Engine, Setup, Verdict, Version, changes, check, estimate, formats, largest};
-use crate::memory::format::{Dtype, Method, Quantization};
 use crate::memory::catalogue::UserCatalogue;
 use crate::memory::device::{UnknownDevice, ask};
+use crate::memory::estimate::{CacheFormat, Engine, Setup, Verdict, Version, changes, check, estimate, formats, largest};
 use crate::memory::files::{self, ResolveError};
+use crate::memory::format::{Dtype, Method, Quantization};
 use crate::memory::model::UnknownModel;
 use crate::memory::{Device, Model, Origin};
 use crate::report::Style;
@@ -106,13 +106,8 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let mut fits = Vec::new();
     let mut objects = Vec::new();
     for device in &devices {
-        let mut fit = Fit {
-            model: &model,
-            device,
-            estimate: estimate(&model, device, &setup),
-            largest: largest(&model, device, &setup),
-            changes: Vec::new(),
-        };
+        let mut fit =
+            Fit { model: &model, device, estimate: estimate(&model, device, &setup), largest: largest(&model, device, &setup), changes: Vec::new() };
         if args.engine.is_none() {
             fit.estimate.plan.assumptions.insert(0, format!("{} serves it, as no engine is given", setup.engine));
         }
@@ -171,9 +166,10 @@ fn setup(args: &Args, model: &Model) -> Result<Setup, Report> {
         None => None,
     };
     let cache = match args.kv_cache_dtype.as_deref() {
-        Some(word) => {
-            Some(CacheFormat::parse(word).ok_or_else(|| known("cache format", word, "auto, fp8, fp8_e5m2, bfloat16, q8_0, q4_0, or keys/values: q8_0/f16"))?)
-        }
+        Some(word) => Some(
+            CacheFormat::parse(word)
+                .ok_or_else(|| known("cache format", word, "auto, fp8, fp8_e5m2, bfloat16, q8_0, q4_0, or keys/values: q8_0/f16"))?,
+        ),
         None => None,
     };
     Ok(Setup {
@@ -274,7 +270,9 @@ fn print(args: &Args, write: impl FnOnce(&Style, &mut dyn Write) -> io::Result<(
 /// The model: its own files, the user's entries, the catalogue, a number of parameters that was given, a size in its name.
 fn model(args: &Args) -> Result<Model, Report> {
     let user = match &args.models {
-        Some(path) => UserCatalogue::read(path).map_err(|error| miette!(code = "oomdoc::fit::models", help = "see CONTRIBUTING.md, \"A model\"", "{error}"))?,
+        Some(path) => {
+            UserCatalogue::read(path).map_err(|error| miette!(code = "oomdoc::fit::models", help = "see CONTRIBUTING.md, \"A model\"", "{error}"))?
+        }
         None => UserCatalogue::default(),
     };
     let given = match args.params.as_deref() {
@@ -313,7 +311,9 @@ fn unknown(error: &UnknownDevice) -> Report {
     let help = match error {
         UnknownDevice::Unknown { near, .. } if !near.is_empty() => format!("names like it: {}", near.join(", ")),
         UnknownDevice::NotAsked(_) => "name the device: --gpu \"RTX 4090\", or its memory: --gpu 24GiB".to_owned(),
-        UnknownDevice::Unknown { .. } | UnknownDevice::Ambiguous { .. } => "a marketing name, the name that nvidia-smi prints, a MIG slice, or a size".to_owned(),
+        UnknownDevice::Unknown { .. } | UnknownDevice::Ambiguous { .. } => {
+            "a marketing name, the name that nvidia-smi prints, a MIG slice, or a size".to_owned()
+        }
     };
     miette!(code = "oomdoc::fit::unknown_device", help = help, "{error}")
 }

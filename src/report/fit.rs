@@ -212,7 +212,12 @@ fn reason(fit: &Fit<'_>) -> String {
             )
         }
         Verdict::Exceeds if needed > e.limit => {
-            format!("Needs {} with a cache for {context} tokens, and may take {}{share}: {} too much.{odds}", size(needed), size(e.limit), size(needed.saturating_sub(e.limit)))
+            format!(
+                "Needs {} with a cache for {context} tokens, and may take {}{share}: {} too much.{odds}",
+                size(needed),
+                size(e.limit),
+                size(needed.saturating_sub(e.limit))
+            )
         }
         Verdict::Exceeds => format!(
             "Its budget of {}{share} would do with a cache for {context} tokens, but what lies beside it ({}) does not fit on the card as well.{odds}",
@@ -273,14 +278,10 @@ fn most(fit: &Fit<'_>) -> Vec<(String, String)> {
     if l.context.is_none() && fit.estimate.token.is_some() {
         return vec![("context".to_owned(), "not even one token".to_owned())];
     }
-    [
-        of("context", l.context, "tokens"),
-        of("prefill step", l.batch, "tokens"),
-        of("sequences of full length", l.concurrency, "at a time"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [of("context", l.context, "tokens"), of("prefill step", l.batch, "tokens"), of("sequences of full length", l.concurrency, "at a time")]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn changes(page: &Page, fit: &Fit<'_>) -> Vec<Line> {
@@ -288,7 +289,11 @@ fn changes(page: &Page, fit: &Fit<'_>) -> Vec<Line> {
         return Vec::new();
     }
     if fit.changes.is_empty() {
-        return page.wrapped("  ", "No single change that was tried makes it fit: a smaller model, a larger card, or several changes together.", Tone::Plain);
+        return page.wrapped(
+            "  ",
+            "No single change that was tried makes it fit: a smaller model, a larger card, or several changes together.",
+            Tone::Plain,
+        );
     }
     let row = |c: &Change| {
         let odds = c.estimate.probability.map_or(String::new(), |p| format!(" ({})", chance(p)));
@@ -342,7 +347,8 @@ pub fn write_table(fits: &[Fit<'_>], style: &Style, out: &mut dyn io::Write) -> 
     let plan = &first.estimate.plan;
     let title = format!("{} with {}, a context of {} tokens", first.model.id, words::engine(plan.engine.as_str()), words::thousands(plan.length));
     let mut lines = vec![Line::new(escape::line(&title), Tone::Strong)];
-    let mut rows = vec![["device".to_owned(), "verdict".to_owned(), "needs".to_owned(), "may take".to_owned(), "chance".to_owned(), "context".to_owned()]];
+    let mut rows =
+        vec![["device".to_owned(), "verdict".to_owned(), "needs".to_owned(), "may take".to_owned(), "chance".to_owned(), "context".to_owned()]];
     for fit in fits {
         let e = &fit.estimate;
         rows.push([
@@ -355,7 +361,11 @@ pub fn write_table(fits: &[Fit<'_>], style: &Style, out: &mut dyn io::Write) -> 
         ]);
     }
     lines.extend(page.table(&rows, |row| fits.get(row).map_or(Tone::Plain, |fit| tone(fit.estimate.verdict))));
-    lines.extend(page.wrapped("", "context: the longest that fits. needs: weights, activations, overheads, and the cache that the engine must have to start.", Tone::Dim));
+    lines.extend(page.wrapped(
+        "",
+        "context: the longest that fits. needs: weights, activations, overheads, and the cache that the engine must have to start.",
+        Tone::Dim,
+    ));
     page.print(&lines, out)
 }
 
@@ -365,7 +375,8 @@ pub fn write_table(fits: &[Fit<'_>], style: &Style, out: &mut dyn io::Write) -> 
 /// When `out` cannot be written to.
 pub fn write_sweep(sweep: &Sweep<'_>, style: &Style, out: &mut dyn io::Write) -> io::Result<()> {
     let page = Page::new(style);
-    let engine = sweep.rows.iter().flat_map(|(_, row)| row.iter().flatten()).map(|e| words::engine(e.plan.engine.as_str())).next().unwrap_or("any engine");
+    let engine =
+        sweep.rows.iter().flat_map(|(_, row)| row.iter().flatten()).map(|e| words::engine(e.plan.engine.as_str())).next().unwrap_or("any engine");
     let mut lines = vec![Line::new(escape::line(&format!("{} on {} with {engine}", sweep.model.id, sweep.device.name)), Tone::Strong)];
     let mut rows: Vec<Vec<String>> = vec![std::iter::once("quantization".to_owned()).chain(sweep.contexts.iter().map(|c| short(*c))).collect()];
     for (name, cells) in &sweep.rows {
@@ -384,7 +395,8 @@ pub fn write_sweep(sweep: &Sweep<'_>, style: &Style, out: &mut dyn io::Write) ->
         rows.push(std::iter::once(name.clone()).chain(cells.iter().map(cell)).collect());
     }
     lines.extend(page.table(&rows, |_| Tone::Plain));
-    let legend = "GiB needed for a context of so many tokens. tight: more likely than not; -: exceeds; ?: not known; no: this card or engine cannot run it.";
+    let legend =
+        "GiB needed for a context of so many tokens. tight: more likely than not; -: exceeds; ?: not known; no: this card or engine cannot run it.";
     lines.extend(page.wrapped("", legend, Tone::Dim));
     page.print(&lines, out)
 }

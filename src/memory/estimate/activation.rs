@@ -44,11 +44,9 @@ pub fn peak(model: &Model, shape: &Shape, plan: &Plan, device: &Device) -> Peak 
     let workspace = blas_workspace(device);
     let forward = forward(shape, plan) + workspace + BESIDE;
     match plan.engine {
-        Engine::Vllm => Peak {
-            forward,
-            sampler: vllm_sampler(shape, plan) + workspace,
-            beside: kept_workspace(shape, plan) + media(model, shape, plan),
-        },
+        Engine::Vllm => {
+            Peak { forward, sampler: vllm_sampler(shape, plan) + workspace, beside: kept_workspace(shape, plan) + media(model, shape, plan) }
+        }
         Engine::Tgi => Peak { forward: forward + tgi_logits(shape, plan), sampler: Bytes::ZERO, beside: Bytes::ZERO },
         // Logits, a float32 copy and probabilities of a decoding batch.
         Engine::Sglang => Peak {
@@ -81,9 +79,8 @@ fn forward(shape: &Shape, plan: &Plan) -> Bytes {
 
 fn of_layer(shape: &Shape, layer: &Layer, plan: &Plan) -> Bytes {
     let attention = layer.attention.map_or(Bytes::ZERO, |a| of_attention(&a, plan));
-    let recurrent = layer.recurrent.map_or(Bytes::ZERO, |r| {
-        sixteen(plan.batch.saturating_mul((r.input + 2 * r.output).div_ceil(plan.tensor_parallel)), plan)
-    });
+    let recurrent =
+        layer.recurrent.map_or(Bytes::ZERO, |r| sixteen(plan.batch.saturating_mul((r.input + 2 * r.output).div_ceil(plan.tensor_parallel)), plan));
     let feed_forward = match layer.feed_forward {
         Some(FeedForward::Dense(d)) => dense(d.intermediate, d.gated, shape.hidden, plan),
         Some(FeedForward::Experts(e)) => {
@@ -152,7 +149,9 @@ fn experts(e: &Experts, hidden: u64, plan: &Plan) -> Bytes {
     let width = e.intermediate.div_ceil(plan.tensor_parallel);
     let first = if e.gated { 2 * width } else { width };
     let rows = plan.batch.saturating_mul(e.active);
-    sixteen(rows.saturating_mul(first.max(hidden)), plan) + sixteen(rows.saturating_mul(width), plan) + sixteen(plan.batch.saturating_mul(hidden), plan)
+    sixteen(rows.saturating_mul(first.max(hidden)), plan)
+        + sixteen(rows.saturating_mul(width), plan)
+        + sixteen(plan.batch.saturating_mul(hidden), plan)
 }
 
 /// From 0.12 on vLLM keeps the workspaces of its fused experts from the first use on, so that they are there beside the

@@ -222,8 +222,7 @@ impl Groups {
         // Attention pages are made as large as the state of a recurrent layer.
         let tokens = state.0.div_ceil(largest_token.0.max(1)).next_multiple_of(BLOCK).max(BLOCK);
         let page = if largest_token == Bytes::ZERO { state } else { largest_token * tokens };
-        let (least, most) =
-            (kinds.iter().map(|k| k.layers).min().unwrap_or(1).max(1), kinds.iter().map(|k| k.layers).max().unwrap_or(1));
+        let (least, most) = (kinds.iter().map(|k| k.layers).min().unwrap_or(1).max(1), kinds.iter().map(|k| k.layers).max().unwrap_or(1));
         // A little more than the least is padded to the most; otherwise the most is split into groups of the least.
         let size = if most * 2 < least * 3 { most } else { least };
         let groups = kinds
@@ -249,7 +248,13 @@ impl Groups {
     fn blocks_of_sequence(&self, length: u64, plan: &Plan) -> u64 {
         let of = |g: &Group| match (g.recurrent, g.window) {
             // From 0.15 on a state has a second block, so that it can be shared at a block's end.
-            (true, _) => if plan.version >= Version(0, 15, 0) { 2 } else { 1 },
+            (true, _) => {
+                if plan.version >= Version(0, 15, 0) {
+                    2
+                } else {
+                    1
+                }
+            }
             (_, Some(window)) => length.min(window.saturating_sub(1).saturating_add(plan.batch)).div_ceil(g.tokens_of_block) + 1,
             _ => length.div_ceil(g.tokens_of_block),
         };

@@ -393,9 +393,27 @@ fn graph_batch(gib: f64, ranks: u64) -> u64 {
     let few = ranks < 4;
     match gib {
         g if g < 20.0 => 8,
-        g if g < 35.0 => if few { 24 } else { 80 },
-        g if g < 60.0 => if few { 32 } else { 160 },
-        _ => if few { 256 } else { 512 },
+        g if g < 35.0 => {
+            if few {
+                24
+            } else {
+                80
+            }
+        }
+        g if g < 60.0 => {
+            if few {
+                32
+            } else {
+                160
+            }
+        }
+        _ => {
+            if few {
+                256
+            } else {
+                512
+            }
+        }
     }
 }
 

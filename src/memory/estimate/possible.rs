@@ -28,7 +28,9 @@ pub enum Impossible {
         stages: u64,
     },
     /// Groups of quantized weights would be cut.
-    #[error("{method} weights in groups of {group} cannot be split over {ranks} devices: {inputs} inputs are {each} for each, which is no multiple of {group}")]
+    #[error(
+        "{method} weights in groups of {group} cannot be split over {ranks} devices: {inputs} inputs are {each} for each, which is no multiple of {group}"
+    )]
     Groups {
         /// The method.
         method: &'static str,
@@ -72,7 +74,9 @@ impl Impossible {
             Impossible::Stages { layers, .. } => format!("at most {layers} stages"),
             Impossible::Groups { .. } => "use fewer devices for each layer, or pipeline stages, or the unquantized model".to_owned(),
             Impossible::Kernels { what: "bfloat16", .. } => "use --dtype float16".to_owned(),
-            Impossible::Kernels { .. } => "gptq runs from compute capability 6.0 on, bitsandbytes from 7.0, awq from 7.5, fp8 weights from 8.0".to_owned(),
+            Impossible::Kernels { .. } => {
+                "gptq runs from compute capability 6.0 on, bitsandbytes from 7.0, awq from 7.5, fp8 weights from 8.0".to_owned()
+            }
             Impossible::Format { engine: Engine::LlamaCpp, .. } => "llama.cpp loads GGUF files: --quantization Q4_K_M, for example".to_owned(),
             Impossible::Format { .. } => "choose a format that the engine has, or another engine".to_owned(),
         }

@@ -106,10 +106,22 @@ pub fn changes(model: &Model, device: &Device, setup: &Setup) -> Vec<Change> {
             tried.push((format!("{} {word}", flags.quantization), "some accuracy", setup));
         }
     }
-    let mut found: Vec<Change> = tried.into_iter().filter_map(|(argument, price, setup)| works(model, device, &flags, argument, price, &setup)).collect();
+    let mut found: Vec<Change> =
+        tried.into_iter().filter_map(|(argument, price, setup)| works(model, device, &flags, argument, price, &setup)).collect();
     if engine != Engine::LlamaCpp {
         let more = [2, 4, 8].into_iter().filter(|ranks| *ranks > now.plan.tensor_parallel);
-        found.extend(more.filter_map(|ranks| fitting(model, device, format!("{} {ranks}", flags.ranks), "so many of these cards", &Setup { tensor_parallel: ranks, ..setup.clone() })).next());
+        found.extend(
+            more.filter_map(|ranks| {
+                fitting(
+                    model,
+                    device,
+                    format!("{} {ranks}", flags.ranks),
+                    "so many of these cards",
+                    &Setup { tensor_parallel: ranks, ..setup.clone() },
+                )
+            })
+            .next(),
+        );
     }
     found
 }

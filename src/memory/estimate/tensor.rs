@@ -68,7 +68,10 @@ impl fmt::Display for Guess {
             Guess::Logits { rows, bytes } => write!(f, "the logits of {rows} positions (positions × vocabulary × {bytes} bytes)"),
             Guess::GateUp { tokens } => write!(f, "the gate and up projection of {tokens} tokens in one layer"),
             Guess::Scores { batch: 1, tokens, bytes } => {
-                write!(f, "attention scores of {tokens} tokens, each with each (heads × tokens × tokens × {bytes} bytes): attention runs without a flash kernel")
+                write!(
+                    f,
+                    "attention scores of {tokens} tokens, each with each (heads × tokens × tokens × {bytes} bytes): attention runs without a flash kernel"
+                )
             }
             Guess::Scores { batch, tokens, bytes } => write!(
                 f,

@@ -59,9 +59,10 @@ fn on_the_host(embedding: u64, shape: Option<&Shape>) -> Bytes {
 /// What a shape takes on the rank that holds the most.
 fn of_shape(model: &Model, shape: &Shape, plan: &Plan) -> Bytes {
     if let Some(Method::Gguf(mix)) = plan.quantization.method {
-        let parameters = shape.parameters();
-        let all = Bytes::of(parameters.total().saturating_sub(parameters[Class::Tower]), mix.average());
-        let embedding = Bytes::of(parameters[Class::Embedding], mix.average()).0;
+        // Towers are files of their own (`mmproj`), which are loaded beside.
+        let bytes = mix.bytes(shape);
+        let all = Bytes(bytes.total().saturating_sub(bytes[Class::Tower]));
+        let embedding = if plan.engine == Engine::LlamaCpp { bytes[Class::Embedding] } else { 0 };
         return all.saturating_sub(on_the_host(embedding, Some(shape))).div_ceil(plan.ranks());
     }
     let rank = Rank { plan, hidden: shape.hidden };
