@@ -99,7 +99,7 @@ pub fn check(model: &Model, device: &Device, plan: &Plan) -> Result<(), Impossib
 
 fn heads(shape: &Shape, plan: &Plan) -> Result<(), Impossible> {
     let ranks = plan.tensor_parallel;
-    let uneven = shape.layers.iter().filter_map(|run| run.layer.attention).map(|a| Attention::heads(&a)).find(|heads| heads % ranks != 0);
+    let uneven = shape.layers.iter().filter_map(|run| run.layer.attention).map(|a| Attention::heads(&a)).find(|heads| !heads.is_multiple_of(ranks));
     match uneven {
         // llama.cpp splits rows as it likes.
         Some(heads) if plan.engine != Engine::LlamaCpp => Err(Impossible::Heads { heads, ranks }),
@@ -124,7 +124,7 @@ fn groups(shape: &Shape, plan: &Plan) -> Result<(), Impossible> {
     for run in &shape.layers {
         for t in run.layer.tensors(shape.hidden) {
             let cut = t.split == crate::memory::shape::Split::Inputs && plan.quantization.of(t.class).is_some();
-            if cut && ranks > 1 && (t.inputs % ranks != 0 || (t.inputs / ranks) % group != 0) {
+            if cut && ranks > 1 && (!t.inputs.is_multiple_of(ranks) || !(t.inputs / ranks).is_multiple_of(group)) {
                 return Err(Impossible::Groups { method, group, ranks, inputs: t.inputs, each: t.inputs / ranks });
             }
         }

@@ -189,7 +189,7 @@ impl Probe<'_> {
     fn solved(&self) -> Vec<Guess> {
         let mut found = Vec::new();
         let count = |each: Bytes| {
-            let n = (self.tried.0 + each.0 / 2).checked_div(each.0).filter(|n| (16..=1 << 18).contains(n) && n % 16 == 0)?;
+            let n = (self.tried.0 + each.0 / 2).checked_div(each.0).filter(|n| (16..=1 << 18).contains(n) && n.is_multiple_of(16))?;
             (self.resolution().saturating_mul(8) < each.0 * 16 && self.is(each * n)).then_some(n)
         };
         if let Some(rows) = count(self.logits(1, 4)) {
@@ -200,7 +200,7 @@ impl Probe<'_> {
         }
         let square = Bytes(self.heads().saturating_mul(2));
         let tokens = ((self.tried.0 as f64 / square.0.max(1) as f64).sqrt()).round() as u64;
-        if tokens >= 512 && tokens % 16 == 0 && self.is(self.scores(1, tokens, 2)) {
+        if tokens >= 512 && tokens.is_multiple_of(16) && self.is(self.scores(1, tokens, 2)) {
             found.push(Guess::Scores { batch: 1, tokens, bytes: 2 });
         }
         found
