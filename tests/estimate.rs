@@ -180,6 +180,10 @@ fn impossible_combinations_say_why() {
     let over = Setup { tensor_parallel: 8, ..Setup::new(Engine::Vllm) };
     assert_eq!(refused(&over, &h100()), Impossible::Heads { heads: 28, ranks: 8 });
     assert!(refused(&over, &h100()).help().contains("4, 7"));
+    // Ten key-value heads neither divide by four nor into it.
+    let phi = model("microsoft/phi-4");
+    let four = Setup { tensor_parallel: 4, ..Setup::new(Engine::Vllm) };
+    assert_eq!(check(&phi, &h100(), &Plan::new(&four, &phi, &h100())), Err(Impossible::KvHeads { heads: 10, ranks: 4 }));
     let t4 = card("T4", "14.6 GiB", (7, 5));
     assert!(matches!(refused(&with(Engine::Vllm, "fp8"), &t4), Impossible::Kernels { .. }));
     let bf16 = Setup { dtype: Some(Dtype::BF16), ..Setup::new(Engine::Vllm) };

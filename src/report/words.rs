@@ -212,7 +212,7 @@ pub fn component(name: &str) -> (char, String) {
         "private-pools" => ('G', "private pools (graphs)"),
         "other-processes" => ('O', "other processes"),
         "context" => ('C', "driver's context"),
-        "communication" => ('N', "libraries, links"),
+        "communication" => ('N', "outside PyTorch"),
         "cuda-graphs" => ('G', "CUDA graphs"),
         "outside-the-allocator" => ('C', "outside PyTorch"),
         "free" => ('F', "free"),

@@ -45,7 +45,7 @@ pub fn activation(size: Bytes, plan: &Plan) -> Bytes {
 
 /// The margin of memory outside PyTorch, communication included.
 pub fn outside_torch(size: Bytes, plan: &Plan) -> Bytes {
-    if plan.tensor_parallel > 1 { of(size, 0.08, 200) } else { of(size, 0.0, 90) }
+    if plan.tensor_parallel > 1 { of(size, 0.15, 150) } else { of(size, 0.0, 90) }
 }
 
 /// The margin of CUDA graphs.

@@ -1,6 +1,7 @@
 //! What is neither weights, nor cache, nor activations: the driver's context, communication, CUDA graphs.
 
 use super::engine::{Engine, Plan, Version, is_hopper_or_later};
+use crate::memory::device::Arch;
 use crate::memory::shape::{FeedForward, Shape};
 use crate::memory::size::{GIB, MIB};
 use crate::memory::{Bytes, Device};
@@ -38,8 +39,12 @@ pub fn outside_torch(shape: Option<&Shape>, plan: &Plan, device: &Device) -> Byt
         let width = shape.map_or(4096, |shape| shape.hidden);
         return hundredths(204) + Bytes(width.saturating_mul(ranks - 1).saturating_mul(67 * MIB / 10 / 1024));
     }
-    // Cards without such links; one figure was measured.
-    hundredths(25)
+    match device.arch {
+        // Linked as well, with less in the way of kernels; not measured.
+        Arch::Cuda(8, 0) => hundredths(100),
+        // Cards without such links; one figure was measured.
+        _ => hundredths(25),
+    }
 }
 
 /// CUDA graphs. A graph of each batch size is captured for every layer; what they hold grows with the layers and with

@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::engine::{Engine, Plan, Version};
 use crate::memory::device::{Arch, Support};
 use crate::memory::format::{Dtype, Method};
-use crate::memory::shape::{Attention, Shape};
+use crate::memory::shape::{Shape, Split};
 use crate::memory::{Device, Model};
 
 /// Why a combination cannot work.
@@ -15,6 +15,14 @@ pub enum Impossible {
     #[error("{heads} attention heads cannot be split over {ranks} devices")]
     Heads {
         /// Query heads.
+        heads: u64,
+        /// Ranks asked for.
+        ranks: u64,
+    },
+    /// The key-value heads do not divide among the ranks, nor the ranks among the heads.
+    #[error("{heads} key-value heads cannot be split over {ranks} devices, nor evenly copied to them")]
+    KvHeads {
+        /// Key-value heads.
         heads: u64,
         /// Ranks asked for.
         ranks: u64,
@@ -71,6 +79,7 @@ impl Impossible {
                 let fit: Vec<String> = (1..=*heads.min(&16)).filter(|n| heads % n == 0 && n != ranks).map(|n| n.to_string()).collect();
                 format!("--tensor-parallel may be {}", fit.join(", "))
             }
+            Impossible::KvHeads { heads, .. } => format!("--tensor-parallel must divide {heads}, or be a multiple of it"),
             Impossible::Stages { layers, .. } => format!("at most {layers} stages"),
             Impossible::Groups { .. } => "use fewer devices for each layer, or pipeline stages, or the unquantized model".to_owned(),
             Impossible::Kernels { what: "bfloat16", .. } => "use --dtype float16".to_owned(),
@@ -99,12 +108,21 @@ pub fn check(model: &Model, device: &Device, plan: &Plan) -> Result<(), Impossib
 
 fn heads(shape: &Shape, plan: &Plan) -> Result<(), Impossible> {
     let ranks = plan.tensor_parallel;
-    let uneven = shape.layers.iter().filter_map(|run| run.layer.attention).map(|a| Attention::heads(&a)).find(|heads| !heads.is_multiple_of(ranks));
-    match uneven {
-        // llama.cpp splits rows as it likes.
-        Some(heads) if plan.engine != Engine::LlamaCpp => Err(Impossible::Heads { heads, ranks }),
-        _ => Ok(()),
+    // llama.cpp splits rows as it likes.
+    if plan.engine == Engine::LlamaCpp {
+        return Ok(());
     }
+    for attention in shape.layers.iter().filter_map(|run| run.layer.attention) {
+        let heads = attention.heads();
+        if !heads.is_multiple_of(ranks) {
+            return Err(Impossible::Heads { heads, ranks });
+        }
+        let heads = attention.kv_heads().max(1);
+        if plan.engine != Engine::Tgi && !heads.is_multiple_of(ranks) && !ranks.is_multiple_of(heads) {
+            return Err(Impossible::KvHeads { heads, ranks });
+        }
+    }
+    Ok(())
 }
 
 fn stages(shape: &Shape, plan: &Plan) -> Result<(), Impossible> {
@@ -123,7 +141,7 @@ fn groups(shape: &Shape, plan: &Plan) -> Result<(), Impossible> {
     let ranks = plan.tensor_parallel;
     for run in &shape.layers {
         for t in run.layer.tensors(shape.hidden) {
-            let cut = t.split == crate::memory::shape::Split::Inputs && plan.quantization.of(t.class).is_some();
+            let cut = t.split == Split::Inputs && plan.quantization.of(t.class).is_some();
             if cut && ranks > 1 && (!t.inputs.is_multiple_of(ranks) || !(t.inputs / ranks).is_multiple_of(group)) {
                 return Err(Impossible::Groups { method, group, ranks, inputs: t.inputs, each: t.inputs / ranks });
             }
