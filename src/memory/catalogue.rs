@@ -109,23 +109,40 @@ impl Key {
     }
 }
 
+/// The index in order: key, entry, id.
+fn index(from: usize) -> impl Iterator<Item = (&'static str, &'static Row, &'static str)> {
+    (from..NAMES.len()).filter_map(|at| {
+        let (_, row, id) = *NAMES.get(at)?;
+        let row = ROWS.get(usize::from(row))?;
+        Some((key_at(at), row, *row.ids.get(usize::from(id))?))
+    })
+}
+
+/// The key of a place in the index.
+fn key_at(at: usize) -> &'static str {
+    let begin = |at: usize| NAMES.get(at).map_or(KEYS.len(), |(begin, _, _)| *begin as usize);
+    KEYS.get(begin(at)..begin(at + 1)).unwrap_or_default()
+}
+
+/// The first place in the index that is not before `key`.
+fn place(key: &str) -> usize {
+    let (mut low, mut high) = (0, NAMES.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        if key_at(middle) < key { low = middle + 1 } else { high = middle }
+    }
+    low
+}
+
 /// The entries under a key, with the id that each has it from.
 pub fn entries(kind: Key, words: &[String]) -> impl Iterator<Item = (&'static Row, &'static str)> + use<> {
     let key = format!("{}{}", kind.mark(), names::key(words));
-    let from = NAMES.partition_point(|(k, _, _)| *k < key.as_str());
-    NAMES[from..].iter().take_while(move |(k, _, _)| *k == key).filter_map(|&(_, row, id)| {
-        let row = ROWS.get(usize::from(row))?;
-        Some((row, *row.ids.get(usize::from(id))?))
-    })
+    index(place(&key)).take_while(move |(k, _, _)| *k == key).map(|(_, row, id)| (row, id))
 }
 
 /// Every bare key, in order, with its entry.
 pub fn bare_keys() -> impl Iterator<Item = (&'static str, &'static Row, &'static str)> {
-    let from = NAMES.partition_point(|(k, _, _)| *k < "~");
-    NAMES[from..].iter().filter_map(|&(key, row, id)| {
-        let row = ROWS.get(usize::from(row))?;
-        Some((key.strip_prefix('~')?, row, *row.ids.get(usize::from(id))?))
-    })
+    index(place("~")).filter_map(|(key, row, id)| Some((key.strip_prefix(Key::Bare.mark())?, row, id)))
 }
 
 /// Another name for a model that its own name does not tell: an Ollama tag, exactly as written where it has no size.

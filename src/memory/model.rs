@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::catalogue::{self, Key, Row, UserCatalogue};
-use super::format::{Dtype, Method, Mix, Quantization};
+use super::format::{Dtype, Method, Mix, Quantization, Scales};
 use super::shape::{ByClass, Shape};
 use super::size::Bytes;
 use super::{names, quantized_names};
@@ -312,6 +312,12 @@ fn one(found: impl Iterator<Item = (&'static Row, &'static str)>) -> Option<(&'s
 
 fn finish(mut model: Model, quantization: Option<Quantization>, candidate: &Candidate) -> Model {
     match quantization {
+        // Plain "FP8" in the names of these makers means blocks of 128 × 128, of others one scale for a matrix.
+        Some(quantization)
+            if quantization.method == Some(Method::Fp8(Scales::Tensor)) && BLOCKS.iter().any(|owner| candidate.text.starts_with(owner)) =>
+        {
+            model.quantization = Quantization::new(Method::Fp8(Scales::Block { rows: 128, columns: 128 }));
+        }
         Some(quantization) => model.quantization = quantization,
         // Ollama's library serves the medium 4-bit mix unless a tag says otherwise.
         None if candidate.ollama => {
@@ -321,6 +327,9 @@ fn finish(mut model: Model, quantization: Option<Quantization>, candidate: &Cand
     }
     model
 }
+
+/// Makers that scale fp8 weights by block.
+const BLOCKS: &[&str] = &["Qwen/", "deepseek-ai/", "zai-org/", "MiniMaxAI/", "moonshotai/"];
 
 /// Owners whose names say what a model is, so that others build on them.
 const OWNERS: &[&str] = &[
@@ -380,10 +389,14 @@ fn by_base(candidate: &Candidate) -> Option<Model> {
     let sizes = words.iter().filter(|word| is_size(word)).count();
     let mut best: Option<(usize, Vec<(&'static Row, &'static str)>)> = None;
     for (key, row, id) in catalogue::bare_keys() {
-        let base: Vec<&str> = key.split('-').collect();
         let owner = id.split('/').next().unwrap_or_default();
+        // Most keys fail one of these, which cost nothing.
+        if !key.split('-').next().is_some_and(|first| words.iter().any(|word| word == first)) || !OWNERS.contains(&owner) {
+            continue;
+        }
+        let base: Vec<&str> = key.split('-').collect();
         let as_many = base.iter().filter(|word| is_size(word)).count() == sizes;
-        if !as_many || !OWNERS.contains(&owner) || base.len() < 3 || !states(&words, &base) {
+        if !as_many || base.len() < 3 || !states(&words, &base) {
             continue;
         }
         match &mut best {
