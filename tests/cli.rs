@@ -577,3 +577,87 @@ fn the_same_log_gives_the_same_bytes() {
         assert_eq!(run(), run(), "{format}");
     }
 }
+
+const PHI: &str = "microsoft/Phi-3.5-mini-instruct";
+
+#[test]
+fn fit_says_what_fits_by_its_exit_code() {
+    let fits = oomdoc(&["fit", "Qwen/Qwen2.5-7B-Instruct", "--gpu", "RTX 4090", "--max-model-len", "8192"]);
+    assert_eq!(fits.code, 0, "{}{}", fits.out, fits.err);
+    assert!(fits.out.starts_with("fits: Qwen/Qwen2.5-7B-Instruct on GeForce RTX 4090 with vLLM"), "{}", fits.out);
+    let exceeds = oomdoc(&["fit", PHI, "--gpu", "RTX 4060", "--engine", "tgi"]);
+    assert_eq!(exceeds.code, 1, "{}{}", exceeds.out, exceeds.err);
+    for part in ["exceeds:", "Budget", "W weights", "7.12 GiB", "--quantize bitsandbytes-nf4", "never measured"] {
+        assert!(exceeds.out.contains(part), "{part}: {}", exceeds.out);
+    }
+    for run in [fits, exceeds] {
+        assert!(run.out.lines().all(|line| unicode_width::UnicodeWidthStr::width(line) <= 80), "{}", run.out);
+    }
+}
+
+#[test]
+fn fit_refuses_what_it_does_not_know_or_cannot_work() {
+    for (args, about) in [
+        (&["fit", "nobody/nothing", "--gpu", "24GiB"][..], "config.json"),
+        (&["fit", PHI, "--gpu", "GTX 9999"], "not known"),
+        (&["fit", PHI, "--gpu", "24GiB", "--quantization", "magic"], "no quantization"),
+        (&["fit", PHI, "--gpu", "24GiB", "--engine", "magic"], "not modelled"),
+        (&["fit", PHI, "--gpu", "24GiB", "--gpu-memory-utilization", "1.5"], "fraction"),
+        (&["fit", PHI, "--gpu", "T4", "--quantization", "fp8"], "no kernels for fp8"),
+        (&["fit", "Qwen/Qwen2.5-7B-Instruct", "--gpu", "H200", "--tensor-parallel", "8"], "28 attention heads cannot be split over 8"),
+        (&["fit", "nobody/nothing", "--gpu", "24GiB", "--params", "many"], "no number of parameters"),
+    ] {
+        let run = oomdoc(args);
+        assert_eq!(run.code, 2, "{args:?}: {}{}", run.out, run.err);
+        run.complains(about);
+    }
+    // Of a model that is known by its size only, nothing but too much can be said.
+    let unknown = oomdoc(&["fit", "nobody/nothing", "--gpu", "24GiB", "--params", "7B"]);
+    assert_eq!(unknown.code, 2, "{}", unknown.out);
+    assert!(unknown.out.contains("config.json would settle it"), "{}", unknown.out);
+    assert_eq!(oomdoc(&["fit", "nobody/nothing", "--gpu", "24GiB", "--params", "70B"]).code, 1);
+}
+
+#[test]
+fn fit_json_has_its_keys() {
+    let keys = [
+        "model",
+        "engine",
+        "verdict",
+        "weights_bytes",
+        "kv_bytes_per_token",
+        "kv_bytes",
+        "kv_tokens",
+        "max_context_tokens",
+        "activation_bytes",
+        "overhead_bytes",
+        "total_bytes",
+        "limit_bytes",
+        "margin_bytes",
+        "basis",
+    ];
+    let one = oomdoc(&["fit", PHI, "--gpu", "24GiB", "--format", "json"]).json();
+    for key in keys {
+        assert!(one.get(key).is_some(), "{key}");
+    }
+    let sum = |keys: &[&str]| keys.iter().map(|key| one[key].as_i64().unwrap()).sum::<i64>();
+    assert_eq!(one["total_bytes"].as_i64(), Some(sum(&["weights_bytes", "kv_bytes", "activation_bytes", "overhead_bytes"])));
+    assert_eq!(one["margin_bytes"].as_i64(), Some(one["limit_bytes"].as_i64().unwrap() - one["total_bytes"].as_i64().unwrap()));
+    let several = oomdoc(&["fit", PHI, "--gpu", "24GiB", "--gpu", "RTX 4060", "--format", "json"]);
+    assert_eq!(several.code, 1, "one of them exceeds");
+    assert_eq!(several.json().as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn fit_sweeps_and_compares() {
+    let sweep = oomdoc(&["fit", PHI, "--gpu", "12GiB", "--sweep"]);
+    assert_eq!(sweep.code, 0, "{}{}", sweep.out, sweep.err);
+    for word in ["quantization", "none", "awq", "4k", "128k"] {
+        assert!(sweep.out.contains(word), "{word}: {}", sweep.out);
+    }
+    let table = oomdoc(&["fit", PHI, "--gpu", "12GiB", "--gpu", "RTX 4090", "--max-model-len", "4096"]);
+    assert!(table.out.contains("GeForce RTX 4090") && table.out.contains("may take"), "{}", table.out);
+    for run in [sweep, table] {
+        assert!(run.out.lines().all(|line| unicode_width::UnicodeWidthStr::width(line) <= 80), "{}", run.out);
+    }
+}

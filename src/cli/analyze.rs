@@ -177,15 +177,7 @@ fn inputs(args: &Args) -> Result<Vec<Result<Input, SourceError>>, Failure> {
 
 fn write(args: &Args, entries: &[report::Outcome]) -> Result<(), Failure> {
     let to_terminal = args.output.is_none() && io::stdout().is_terminal();
-    let color = match args.color {
-        ColorChoice::Always => true,
-        ColorChoice::Never => false,
-        ColorChoice::Auto => {
-            to_terminal
-                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-                && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-        }
-    };
+    let color = wants_color(args.color, to_terminal);
     let width = if to_terminal { textwrap::termwidth().clamp(40, 120) } else { 80 };
     let style = Style { width, color, unicode: true };
     let Some(path) = &args.output else {
@@ -214,4 +206,17 @@ fn write(args: &Args, entries: &[report::Outcome]) -> Result<(), Failure> {
         .into());
     }
     Ok(())
+}
+
+/// Whether to use colours, by what was asked, where the output goes, and the environment.
+pub(super) fn wants_color(choice: ColorChoice, to_terminal: bool) -> bool {
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => {
+            to_terminal
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+        }
+    }
 }

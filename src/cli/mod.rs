@@ -2,6 +2,7 @@
 
 mod analyze;
 mod explain;
+mod fit;
 mod shell;
 
 use std::error::Error;
@@ -30,6 +31,8 @@ enum Command {
     Analyze(analyze::Args),
     /// Says what a cause means, how it is recognised and how it is fixed; without ID, lists the causes
     Explain(explain::Args),
+    /// Predicts the memory of a model on a device by component, and says whether it fits
+    Fit(fit::Args),
     /// Prints the completions for a shell
     Completions(shell::CompletionsArgs),
     /// Prints the manual page in roff
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Analyze(args) => analyze::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Fit(args) => fit::run(&args),
         Command::Completions(args) => shell::completions(&args),
         Command::Man => shell::man(),
     };

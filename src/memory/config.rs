@@ -1,7 +1,7 @@
 //! Reads a `config.json`: the shape of a model, its dtype and its quantization.
 //!
 //! The catalogue holds the same keys, so there is one reader for both. What a family does that its `config.json` does
-//! not say (norms, biases, which layers slide) stands in [`layers`], [`recurrent`] and [`tower`]; it was read from the
+//! not say (norms, biases, which layers slide) stands in the modules `layers`, `recurrent` and `tower`; it was read from the
 //! model code of transformers and is tested by the parameter counts in the catalogue.
 
 use serde_json::Value;

@@ -6,6 +6,7 @@
 pub mod catalogue;
 pub mod config;
 pub mod device;
+pub mod estimate;
 pub mod files;
 pub mod format;
 pub mod model;

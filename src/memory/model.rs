@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::catalogue::{self, Key, Row, UserCatalogue};
-use super::format::{Dtype, Method, Mix, Quantization};
+use super::format::{Dtype, Method, Mix, Quantization, Scales};
 use super::shape::{ByClass, Shape};
 use super::size::Bytes;
 use super::{names, quantized_names};
@@ -312,6 +312,12 @@ fn one(found: impl Iterator<Item = (&'static Row, &'static str)>) -> Option<(&'s
 
 fn finish(mut model: Model, quantization: Option<Quantization>, candidate: &Candidate) -> Model {
     match quantization {
+        // Plain "FP8" in the names of these makers means blocks of 128 × 128, of others one scale for a matrix.
+        Some(quantization)
+            if quantization.method == Some(Method::Fp8(Scales::Tensor)) && BLOCKS.iter().any(|owner| candidate.text.starts_with(owner)) =>
+        {
+            model.quantization = Quantization::new(Method::Fp8(Scales::Block { rows: 128, columns: 128 }));
+        }
         Some(quantization) => model.quantization = quantization,
         // Ollama's library serves the medium 4-bit mix unless a tag says otherwise.
         None if candidate.ollama => {
@@ -321,6 +327,9 @@ fn finish(mut model: Model, quantization: Option<Quantization>, candidate: &Cand
     }
     model
 }
+
+/// Makers that scale fp8 weights by block.
+const BLOCKS: &[&str] = &["Qwen/", "deepseek-ai/", "zai-org/", "MiniMaxAI/", "moonshotai/"];
 
 /// Owners whose names say what a model is, so that others build on them.
 const OWNERS: &[&str] = &[

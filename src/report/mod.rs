@@ -5,6 +5,7 @@
 
 mod advice;
 pub(crate) mod escape;
+pub mod fit;
 mod html;
 mod json;
 mod markdown;

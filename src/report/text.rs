@@ -25,7 +25,7 @@ const REMEDIES: usize = 5;
 
 /// How a piece of a line is shown where there is colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tone {
+pub(super) enum Tone {
     Plain,
     Strong,
     Dim,
@@ -37,10 +37,10 @@ enum Tone {
 
 /// A line: pieces of visible text and their tones.
 #[derive(Debug, Clone, Default)]
-struct Line(Vec<(String, Tone)>);
+pub(super) struct Line(Vec<(String, Tone)>);
 
 impl Line {
-    fn new(text: impl AsRef<str>, tone: Tone) -> Self {
+    pub(super) fn new(text: impl AsRef<str>, tone: Tone) -> Self {
         Self::default().with(text, tone)
     }
 
@@ -92,14 +92,14 @@ pub fn write(report: &PostMortem, style: &Style, out: &mut dyn io::Write) -> io:
 }
 
 /// The page that is laid out.
-struct Page {
+pub(super) struct Page {
     width: usize,
     color: bool,
     unicode: bool,
 }
 
 impl Page {
-    fn new(style: &Style) -> Self {
+    pub(super) fn new(style: &Style) -> Self {
         Self { width: style.width.max(32), color: style.color, unicode: style.unicode }
     }
 
@@ -183,7 +183,7 @@ impl Page {
     }
 
     /// Id and headline.
-    fn headline(&self, cause: &str, headline: &str, tone: Tone) -> Vec<Line> {
+    pub(super) fn headline(&self, cause: &str, headline: &str, tone: Tone) -> Vec<Line> {
         let text = quote::middle(&escape::line(headline), self.measure() * 3 - 24);
         let label = format!("{cause}: ");
         let first = self.width.saturating_sub(label.width());
@@ -198,7 +198,7 @@ impl Page {
     }
 
     /// A rule with a title, and what belongs under it; nothing when there is nothing.
-    fn section(&self, out: &mut Vec<Line>, title: &str, aside: &str, lines: Vec<Line>) {
+    pub(super) fn section(&self, out: &mut Vec<Line>, title: &str, aside: &str, lines: Vec<Line>) {
         if lines.is_empty() {
             return;
         }
@@ -316,19 +316,22 @@ impl Page {
         out
     }
 
-    /// One device's bar: a letter in each part, and a shade that its neighbours do not have.
+    /// One device's bar.
     fn bar(&self, ledger: &Ledger) -> Vec<Line> {
-        let bar = view::bar(ledger);
         // Without the total a bar would only show its parts against one another, and look like a full device.
         if ledger.total_bytes.is_none() {
             return vec![Line::new(format!("  GPU {} ", ledger.index), Tone::Strong).with("(its total is not in the log)", Tone::Dim)];
         }
-        let name = format!("  GPU {} ", ledger.index);
+        self.draw(&view::bar(ledger), &format!("  GPU {} ", ledger.index), ledger.total_bytes)
+    }
+
+    /// A bar with a letter in each part, and a shade that its neighbours do not have.
+    pub(super) fn draw(&self, bar: &view::Bar, name: &str, total: Option<u64>) -> Vec<Line> {
         let room = self.width.saturating_sub(name.width() + bar.total.width() + 3).min(72);
         let shades: [&str; 4] = if self.unicode { ["█", "▓", "▒", "░"] } else { ["#", "=", "-", "."] };
-        let mut line = Line::new(&name, Tone::Strong);
+        let mut line = Line::new(name, Tone::Strong);
         let cells = cells(&bar.parts.iter().map(|p| p.bytes).collect::<Vec<_>>(), room);
-        let limit = ledger.total_bytes.filter(|t| bar.scale > *t).map(|t| scaled(t, bar.scale, room));
+        let limit = total.filter(|t| bar.scale > *t).map(|t| scaled(t, bar.scale, room));
         let mut at = 0;
         for (place, (part, width)) in bar.parts.iter().zip(&cells).enumerate() {
             let free = part.letter == 'F' || part.letter == '?';
@@ -359,7 +362,7 @@ impl Page {
     }
 
     /// What the letters of a bar stand for.
-    fn legend(&self, ledger: &Ledger) -> Vec<Line> {
+    pub(super) fn legend(&self, ledger: &Ledger) -> Vec<Line> {
         let bar = view::bar(ledger);
         let share = bar.parts.iter().filter_map(|p| p.share.as_ref()).map(|s| s.width()).max().unwrap_or(0);
         let cells: Vec<(String, String)> = bar
@@ -378,7 +381,7 @@ impl Page {
     }
 
     /// Names and values in as many columns as there is room for, three at most.
-    fn grid(&self, cells: &[(String, String)]) -> Vec<Line> {
+    pub(super) fn grid(&self, cells: &[(String, String)]) -> Vec<Line> {
         let room = self.width.min(120).saturating_sub(2);
         let layout = |columns: usize| -> (usize, Vec<(usize, usize)>) {
             let rows = cells.len().div_ceil(columns).max(1);
@@ -557,13 +560,35 @@ impl Page {
         self.hanging("", &format!("{}: could not be read: {}", escape::line(&failure.source.name), escape::line(&failure.error)), Tone::Bad)
     }
 
+    /// Rows under a heading, in columns as wide as they need to be; the first is cut where there is no room.
+    pub(super) fn table<R: AsRef<[String]>>(&self, rows: &[R], tone: impl Fn(usize) -> Tone) -> Vec<Line> {
+        let columns = rows.iter().map(|row| row.as_ref().len()).max().unwrap_or(0);
+        let width = |column: usize| rows.iter().filter_map(|row| row.as_ref().get(column)).map(|cell| cell.width()).max().unwrap_or(0);
+        let mut widths: Vec<usize> = (0..columns).map(width).collect();
+        let rest: usize = widths.iter().skip(1).map(|w| w + 2).sum();
+        if let Some(first) = widths.first_mut() {
+            *first = (*first).min(self.width.saturating_sub(rest + 2).max(8));
+        }
+        let line = |(at, row): (usize, &R)| {
+            let tone = if at == 0 { Tone::Dim } else { tone(at - 1) };
+            let mut line = Line::default().plain("  ");
+            for (column, (cell, width)) in row.as_ref().iter().zip(&widths).enumerate() {
+                let tone = if at == 0 || column == 1 { tone } else { Tone::Plain };
+                let text = if column < 2 { pad(&quote::middle(&escape::line(cell), *width), *width) } else { left(cell, *width) };
+                line = line.plain(if column > 0 { "  " } else { "" }).with(text, tone);
+            }
+            line
+        };
+        rows.iter().enumerate().map(line).collect()
+    }
+
     /// Columns for prose.
     fn measure(&self) -> usize {
         self.width.min(MEASURE)
     }
 
     /// Prose, wrapped and indented.
-    fn wrapped(&self, indent: &str, text: &str, tone: Tone) -> Vec<Line> {
+    pub(super) fn wrapped(&self, indent: &str, text: &str, tone: Tone) -> Vec<Line> {
         let text = escape::line(text);
         if text.is_empty() {
             return Vec::new();
@@ -573,7 +598,7 @@ impl Page {
     }
 
     /// Prose after a label, indented by the label's width.
-    fn hanging(&self, label: &str, text: &str, tone: Tone) -> Vec<Line> {
+    pub(super) fn hanging(&self, label: &str, text: &str, tone: Tone) -> Vec<Line> {
         let indent = " ".repeat(label.width());
         let mut lines = self.wrapped(&indent, text, tone);
         if let Some(first) = lines.first_mut().and_then(|l| l.0.first_mut()) {
@@ -583,7 +608,7 @@ impl Page {
     }
 
     /// Writes lines: cut to the width, reduced to ASCII where nothing more is shown, coloured where wanted.
-    fn print(&self, lines: &[Line], out: &mut dyn io::Write) -> io::Result<()> {
+    pub(super) fn print(&self, lines: &[Line], out: &mut dyn io::Write) -> io::Result<()> {
         for line in lines {
             let mut left = self.width;
             let last = line.0.iter().rposition(|(text, _)| !text.trim_end().is_empty());

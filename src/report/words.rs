@@ -211,6 +211,9 @@ pub fn component(name: &str) -> (char, String) {
         "reserved-unallocated" => ('R', "reserved, unused"),
         "private-pools" => ('G', "private pools (graphs)"),
         "other-processes" => ('O', "other processes"),
+        "context" => ('C', "driver's context"),
+        "communication" => ('N', "outside PyTorch"),
+        "cuda-graphs" => ('G', "CUDA graphs"),
         "outside-the-allocator" => ('C', "outside PyTorch"),
         "free" => ('F', "free"),
         other => ('X', other),
@@ -244,5 +247,14 @@ pub fn lower_first(text: &str) -> String {
             first.to_lowercase().chain(chars).collect()
         }
         _ => text.to_owned(),
+    }
+}
+
+/// Where a figure comes from, as a word of the JSON.
+pub fn basis_id(basis: Basis) -> &'static str {
+    match basis {
+        Basis::Logged => "logged",
+        Basis::Computed => "computed",
+        Basis::Derived => "derived",
     }
 }

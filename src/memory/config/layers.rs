@@ -39,7 +39,7 @@ enum QkNorm {
     Head,
     /// Vectors over all heads.
     Full,
-    /// A LayerNorm with bias over all heads... of each head by itself (StableLM 2).
+    /// A norm of its own for each head (StableLM 2 12B).
     EachHead,
 }
 
@@ -177,7 +177,7 @@ pub fn layer(keys: Keys, habits: &Habits, index: u64) -> Result<Layer, ConfigErr
     }
     let kind = kind(keys, index)?;
     if kind != Kind::Attention {
-        layer.recurrent = recurrent::of(keys, kind)?;
+        layer.recurrent = recurrent::of(keys)?;
     }
     if matches!(kind, Kind::Attention | Kind::Both) {
         let attention = attention(keys, habits, index)?;
@@ -212,7 +212,7 @@ pub fn layer(keys: Keys, habits: &Habits, index: u64) -> Result<Layer, ConfigErr
 pub enum Kind {
     /// Attention.
     Attention,
-    /// A recurrent block: the layer's word for it.
+    /// A recurrent block.
     Recurrent,
     /// Both, side by side.
     Both,
@@ -477,15 +477,11 @@ fn experts(keys: Keys, index: u64) -> Result<Option<Experts>, ConfigError> {
         ) || keys.text("topk_method") == Some("noaux_tc")
             || keys.flag("use_expert_bias") == Some(true),
         beside: match keys.family {
-            "arctic" if keys.flag("parallel_attn_mlp_res") != Some(false) => hidden_of(keys)?,
+            "arctic" if keys.flag("parallel_attn_mlp_res") != Some(false) => keys.hidden()?,
             "gemma4" | "gemma4_text" => keys.need(&["intermediate_size"])?,
             _ => 0,
         },
     }))
-}
-
-fn hidden_of(keys: Keys) -> Result<u64, ConfigError> {
-    keys.hidden()
 }
 
 /// Hunyuan states a list for all layers.
@@ -567,7 +563,7 @@ fn nemotron(keys: Keys, habits: &Habits, index: u64) -> Result<Layer, ConfigErro
     let mut layer = Layer { norms: keys.hidden()?, ..Layer::default() };
     let pattern = keys.text("hybrid_override_pattern").ok_or(ConfigError::Missing("hybrid_override_pattern"))?;
     match usize::try_from(index).ok().and_then(|i| pattern.as_bytes().get(i)) {
-        Some(b'M') => layer.recurrent = recurrent::of(keys, Kind::Recurrent)?,
+        Some(b'M') => layer.recurrent = recurrent::of(keys)?,
         Some(b'*') => layer.attention = Some(attention(keys, habits, index)?),
         Some(b'E') => {
             layer.feed_forward = experts(keys, index)?.map(FeedForward::Experts);

@@ -1,11 +1,10 @@
 //! Layers with a state of constant size.
 
-use super::layers::Kind;
 use super::{ConfigError, Keys};
 use crate::memory::shape::Recurrent;
 
 /// The recurrent block of a layer, by family; none if the family has none that is known.
-pub fn of(keys: Keys, _kind: Kind) -> Result<Option<Recurrent>, ConfigError> {
+pub fn of(keys: Keys) -> Result<Option<Recurrent>, ConfigError> {
     Ok(match keys.family {
         "falcon_mamba" | "mamba" | "jamba" => Some(mamba(keys)?),
         "mamba2" | "falcon_h1" | "nemotron_h" | "granitemoehybrid" | "bamba" | "zamba2" => Some(mamba2(keys)?),

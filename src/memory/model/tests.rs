@@ -5,7 +5,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::memory::format::Scales;
 
 fn find(name: &str) -> Model {
     Model::find(name, &UserCatalogue::default()).unwrap_or_else(|e| panic!("{name}: {e}"))
@@ -65,6 +64,8 @@ fn the_quantization_is_in_the_name() {
         ("someone/Llama-2-7B-GPTQ-4bit-32g", gptq(4, 32)),
         ("unsloth/Qwen2.5-7B-Instruct-bnb-4bit", Some(Method::Bnb4 { double: true })),
         ("unsloth/Qwen2.5-7B-Instruct-unsloth-bnb-4bit", Some(Method::Bnb4 { double: true })),
+        ("Qwen/Qwen3-8B-FP8", Some(Method::Fp8(Scales::Block { rows: 128, columns: 128 }))),
+        ("neuralmagic/Meta-Llama-3.1-8B-Instruct-FP8", Some(Method::Fp8(Scales::Tensor))),
         ("RedHatAI/Qwen2.5-7B-Instruct-FP8-dynamic", Some(Method::Fp8(Scales::Channel { bits: 16 }))),
         ("RedHatAI/Qwen2.5-7B-Instruct-quantized.w8a8", Some(Method::Int8 { scale: 16 })),
         ("nvidia/Llama-3.3-70B-Instruct-FP4", Some(Method::Nvfp4)),
