@@ -6,76 +6,116 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
+#[path = "build/compile.rs"]
+mod compile;
 #[path = "src/signatures/format.rs"]
 #[allow(dead_code)]
 mod format;
+#[path = "src/scan/needles.rs"]
+#[allow(dead_code)]
+mod needles;
+#[path = "src/program.rs"]
+#[allow(dead_code)]
+mod program;
+#[path = "src/report/secrets.rs"]
+#[allow(dead_code)]
+mod secrets;
 
+#[path = "build/catalogue.rs"]
+mod catalogue;
 #[path = "src/memory/names.rs"]
 mod names;
 
-use format::{Entry, File, FrameEntry, OneOrMany, expand};
+use compile::{Classes, Letters};
+use format::{Entry, FORMS, File, FrameEntry, OneOrMany, expand};
+use needles::Needles;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=src/signatures");
     println!("cargo::rerun-if-changed=src/memory/names.rs");
     println!("cargo::rerun-if-changed=src/memory/catalogue");
     println!("cargo::rerun-if-changed=src/memory/devices.csv");
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("models.rs"), models()?)?;
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("devices.rs"), devices()?)?;
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("models.rs"), catalogue::models()?)?;
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("devices.rs"), catalogue::devices()?)?;
     let mut paths: Vec<_> = fs::read_dir("src/signatures")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
     paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
     paths.sort();
     let mut signatures = String::new();
+    let mut classes = Classes::default();
     let mut frames = String::new();
-    let mut anchors: Vec<(usize, String)> = Vec::new();
+    let mut anchors: Vec<(usize, usize, String)> = Vec::new();
     let mut seen: HashMap<[u8; 4], u32> = HashMap::new();
+    let mut sought: Vec<String> = FORMS.iter().map(|form| (*form).to_owned()).collect();
     let mut count = 0;
     for path in &paths {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let file: File = toml::from_str(&fs::read_to_string(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
         for entry in &file.signature {
-            anchors.extend(entry.anchor.all().iter().map(|anchor| (count, anchor.clone())));
+            anchors.extend(entry.anchor.all().iter().enumerate().map(|(number, anchor)| (count, number, anchor.clone())));
+            if entry.is_sought() {
+                sought.extend(entry.anchor.all().iter().cloned());
+            }
             count += 1;
             for text in [&entry.anchor, &entry.example, &entry.counter].into_iter().flat_map(|texts| texts.all()) {
                 for gram in text.as_bytes().windows(4) {
                     *seen.entry([gram[0], gram[1], gram[2], gram[3]]).or_default() += 1;
                 }
             }
-            signature(&mut signatures, &name, file.engine.as_deref(), entry).map_err(|e| format!("{}: {}: {e}", path.display(), entry.id))?;
+            signature(&mut signatures, &mut classes, &name, file.engine.as_deref(), entry)
+                .map_err(|e| format!("{}: {}: {e}", path.display(), entry.id))?;
         }
         for entry in &file.frame {
             frame(&mut frames, file.engine.as_deref(), entry)?;
         }
     }
+    for file in ["build", "src/program.rs", "src/report/secrets.rs", "src/scan/needles.rs"] {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    let folder = env::var("OUT_DIR")?;
+    fs::write(Path::new(&folder).join("secrets.rs"), secret_programs())?;
+    let everyday = include_str!("src/signatures/everyday.txt");
+    let needles = needles(&Needles::new(sought.iter().map(String::as_str), everyday));
     let index = index(&anchors, &seen)?;
+    let classes = &classes.all;
     let out = format!(
-        "/// Every signature that is compiled in.\npub static SIGNATURES: &[Signature] = &[\n{signatures}];\n\n/// Every frame rule that is compiled in.\npub static FRAMES: &[FrameRule] = &[\n{frames}];\n\n{index}"
+        "static CLASSES: &[program::Class] = &{classes:?};\n\n/// Every signature that is compiled in.\npub static SIGNATURES: &[Signature] = &[\n{signatures}];\n\n/// Every frame rule that is compiled in.\npub static FRAMES: &[FrameRule] = &[\n{frames}];\n\n{index}\n\n{needles}"
     );
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("signatures.rs"), out)?;
+    fs::write(Path::new(&folder).join("signatures.rs"), out)?;
     Ok(())
 }
 
 /// The index by which anchors are found: of each anchor the four bytes that are rarest in all that the files quote.
-fn index(anchors: &[(usize, String)], seen: &HashMap<[u8; 4], u32>) -> Result<String, Box<dyn std::error::Error>> {
-    let mut rows: Vec<(u32, usize, usize, &str)> = Vec::new();
-    for (signature, anchor) in anchors {
+fn index(anchors: &[(usize, usize, String)], seen: &HashMap<[u8; 4], u32>) -> Result<String, Box<dyn std::error::Error>> {
+    let mut rows: Vec<(u32, usize, usize, usize)> = Vec::new();
+    for (signature, number, anchor) in anchors {
         let gram = |at: usize| [anchor.as_bytes()[at], anchor.as_bytes()[at + 1], anchor.as_bytes()[at + 2], anchor.as_bytes()[at + 3]];
         let last = anchor.len().checked_sub(4).ok_or_else(|| format!("the anchor {anchor:?} is shorter than four bytes"))?;
         let at = (0..=last).min_by_key(|&at| seen.get(&gram(at))).unwrap_or(0);
-        rows.push((u32::from_le_bytes(gram(at)), at, *signature, anchor));
+        rows.push((u32::from_le_bytes(gram(at)), at, *signature, *number));
     }
     rows.sort();
     let mut bits = vec![0u64; 1024];
     let mut out = String::from(
-        "/// Every anchor by its rarest four bytes: those, where in the anchor they stand, the signature, the anchor.\nstatic ANCHORS: &[(u32, u8, u16, &str)] = &[\n",
+        "/// Every anchor by its rarest four bytes: those, where in the anchor they stand, the signature, the number of the anchor.\nstatic ANCHORS: &[(u32, u8, u16, u8)] = &[\n",
     );
-    for (gram, at, signature, anchor) in rows {
+    for (gram, at, signature, number) in rows {
         let bit = format::gram_bit(gram);
         bits[bit >> 6] |= 1 << (bit & 63);
-        writeln!(out, "({gram}, {}, {}, {anchor:?}),", u8::try_from(at)?, u16::try_from(signature)?)?;
+        writeln!(out, "({gram}, {}, {}, {}),", u8::try_from(at)?, u16::try_from(signature)?, u8::try_from(number)?)?;
     }
     writeln!(out, "];\n\n/// Which four bytes may begin to tell an anchor.\nstatic GRAM_BITS: [u64; 1024] = {bits:?};")?;
     Ok(out)
+}
+
+/// The tables by which a large log is searched.
+fn needles(needles: &Needles) -> String {
+    let Needles { bits, starts, rows, text: all, short, count } = needles;
+    let short: Vec<String> = short.iter().map(|short| text(short)).collect();
+    let short = short.join(", ");
+    format!(
+        "static NEEDLES: Needles = Needles {{ bits: Cow::Borrowed(&{bits:?}), starts: Cow::Borrowed(&{starts:?}), rows: Cow::Borrowed(&{rows:?}), text: {}, short: Cow::Borrowed(&[{short}]), count: {count} }};\n",
+        text(all)
+    )
 }
 
 fn text(value: &str) -> String {
@@ -105,17 +145,35 @@ fn pairs<'a>(values: impl Iterator<Item = (&'a String, &'a String)>) -> String {
     format!("Cow::Borrowed(&[{}])", items.join(", "))
 }
 
-fn signature(out: &mut String, software: &str, engine: Option<&str>, e: &Entry) -> Result<(), Box<dyn std::error::Error>> {
+/// The programs of the patterns by which secrets are known.
+fn secret_programs() -> String {
+    let mut classes = Classes::default();
+    let patterns = secrets::RULES.iter().map(|rule| rule.pattern).chain([secrets::NAME]);
+    let programs: Vec<String> = patterns.map(|pattern| program(&secrets::expression(pattern), Letters::Unicode, &mut classes)).collect();
+    let (count, programs, classes) = (programs.len(), programs.join(", "), classes.all);
+    format!("static CLASSES: &[program::Class] = &{classes:?};\n\nstatic PROGRAMS: [Option<Program>; {count}] = [{programs}];\n")
+}
+
+/// A pattern's program, as it is written into the table.
+fn program(pattern: &str, letters: Letters, classes: &mut Classes) -> String {
+    let Some(program) = compile::compile(pattern, letters, classes) else { return "None".into() };
+    let first = program.first.map_or("None".into(), |class| format!("Some(&CLASSES[{class}])"));
+    let compile::Program { code, branches, anchored, groups, .. } = program;
+    format!("Some(Program {{ code: &{code:?}, branches: {branches}, classes: CLASSES, first: {first}, anchored: {anchored}, groups: &{groups:?} }})")
+}
+
+fn signature(out: &mut String, classes: &mut Classes, software: &str, engine: Option<&str>, e: &Entry) -> Result<(), Box<dyn std::error::Error>> {
     let pattern = e.pattern.as_deref().map(expand).transpose()?;
     let engine = e.set.get("engine").map(String::as_str).or(engine);
     writeln!(
         out,
-        "Signature {{ id: {}, software: {}, engine: {}, anchors: {}, pattern: {}, parser: {}, fact: {}, stage: {}, ends: {}, event: {}, hints: {}, cause: {}, units: {}, set: {}, decimal: {}, any_level: {}, weak: {}, needs_failure: {}, exclusive: {}, open: {}, priority: {} }},",
+        "Signature {{ id: {}, software: {}, engine: {}, anchors: {}, pattern: {}, program: {}, parser: {}, fact: {}, stage: {}, ends: {}, event: {}, hints: {}, cause: {}, units: {}, set: {}, decimal: {}, any_level: {}, weak: {}, needs_failure: {}, exclusive: {}, open: {}, priority: {} }},",
         text(&e.id),
         text(software),
         optional(engine),
         list(&e.anchor),
         optional(pattern.as_deref()),
+        pattern.as_deref().map_or("None".into(), |pattern| program(pattern, Letters::Ascii, classes)),
         optional_variant("Parser", e.parser.as_deref()),
         variant("FactKind", &e.fact),
         optional_variant("Stage", e.stage.as_deref()),
@@ -148,137 +206,4 @@ fn frame(out: &mut String, engine: Option<&str>, e: &FrameEntry) -> Result<(), B
         e.priority,
     )?;
     Ok(())
-}
-
-/// The catalogue of models: its entries, and an index of their names in order.
-fn models() -> Result<String, Box<dyn std::error::Error>> {
-    let mut paths: Vec<_> = fs::read_dir("src/memory/catalogue")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
-    paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
-    paths.sort();
-    let (mut rows, mut index, mut aliases) = (String::new(), Vec::new(), Vec::new());
-    let mut count = 0u16;
-    for path in &paths {
-        let file: toml::Table = toml::from_str(&fs::read_to_string(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
-        for table in ["tag", "name"] {
-            for (name, id) in file.get(table).and_then(toml::Value::as_table).into_iter().flatten() {
-                let id = id.as_str().ok_or_else(|| format!("{}: `{name}` names no model", path.display()))?;
-                let exact = table == "tag" && !name.contains(':');
-                aliases.push((if exact { format!("={name}") } else { names::key(&names::words(name)) }, id.to_owned()));
-            }
-        }
-        for entry in file.get("model").and_then(toml::Value::as_array).into_iter().flatten() {
-            model(&mut rows, &mut index, count, entry).map_err(|e| format!("{}: {entry}: {e}", path.display()))?;
-            count += 1;
-        }
-    }
-    index.sort();
-    index.dedup();
-    aliases.sort();
-    // The keys in one text and where each begins: that takes no pointer, so nothing to relocate at start.
-    let (mut text, mut at) = (String::new(), String::new());
-    for (key, row, id) in index {
-        writeln!(at, "({}, {row}, {id}),", text.len())?;
-        text += &key;
-    }
-    let mut out = format!("static ROWS: &[Row] = &[\n{rows}];\n\nstatic KEYS: &str = {text:?};\n\nstatic NAMES: &[(u32, u16, u16)] = &[\n{at}");
-    out += "];\n\nstatic ALIASES: &[(&str, &str)] = &[\n";
-    for (key, id) in aliases {
-        writeln!(out, "({key:?}, {id:?}),")?;
-    }
-    Ok(out + "];\n")
-}
-
-fn model(rows: &mut String, index: &mut Vec<(String, u16, u16)>, row: u16, entry: &toml::Value) -> Result<(), Box<dyn std::error::Error>> {
-    let known = ["id", "parameters", "stored", "why", "tower", "dtype", "source", "config"];
-    if let Some(key) = entry.as_table().into_iter().flat_map(toml::Table::keys).find(|key| !known.contains(&key.as_str())) {
-        return Err(format!("`{key}` is no key of a model").into());
-    }
-    let ids: Vec<&str> = entry.get("id").and_then(toml::Value::as_array).into_iter().flatten().filter_map(toml::Value::as_str).collect();
-    let number = |key: &str| entry.get(key).and_then(toml::Value::as_integer).map(u64::try_from).transpose();
-    let text = |key: &str| entry.get(key).and_then(toml::Value::as_str);
-    for (at, id) in ids.iter().enumerate() {
-        let (whole, name) = (names::words(id), names::words(names::without_owner(id)));
-        for key in [format!("={}", names::key(&whole)), format!("/{}", names::key(&name)), format!("~{}", names::key(&names::bare(&name)))] {
-            index.push((key, row, u16::try_from(at)?));
-        }
-    }
-    writeln!(
-        rows,
-        "Row {{ ids: &{ids:?}, parameters: {}, stored: {:?}, why: {:?}, tower: {:?}, dtype: {:?}, source: {:?}, config: {:?} }},",
-        number("parameters")?.ok_or("no parameters")?,
-        number("stored")?,
-        text("why"),
-        number("tower")?,
-        text("dtype"),
-        text("source").ok_or("no source")?,
-        entry.get("config").map_or(Ok(String::new()), |config| json(config))?,
-    )?;
-    Ok(())
-}
-
-/// A configuration as JSON.
-fn json(value: &toml::Value) -> Result<String, Box<dyn std::error::Error>> {
-    Ok(match value {
-        toml::Value::String(text) => format!("{text:?}"),
-        toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => value.to_string(),
-        toml::Value::Array(items) => format!("[{}]", items.iter().map(json).collect::<Result<Vec<_>, _>>()?.join(",")),
-        toml::Value::Table(table) => {
-            let pairs =
-                table.iter().map(|(key, value)| Ok(format!("{key:?}:{}", json(value)?))).collect::<Result<Vec<_>, Box<dyn std::error::Error>>>()?;
-            format!("{{{}}}", pairs.join(","))
-        }
-        toml::Value::Datetime(_) => return Err("a date in a configuration".into()),
-    })
-}
-
-/// The catalogue of devices, a CSV file whose only quoted fields are names and sources.
-fn devices() -> Result<String, Box<dyn std::error::Error>> {
-    let mut out = String::from("static DEVICES: &[Row] = &[\n");
-    let text = fs::read_to_string("src/memory/devices.csv")?;
-    let mut lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    if lines.next() != Some("name,vendor,label_gib,total_mib,spread_mib,arch,unified,basis,source") {
-        return Err("src/memory/devices.csv: other columns than expected".into());
-    }
-    for line in lines {
-        let fields = fields(line);
-        let [name, vendor, label, total, spread, arch, unified, basis, source] = fields.as_slice() else {
-            return Err(format!("src/memory/devices.csv: not nine fields: {line}").into());
-        };
-        let (low, high) = label.split_once('-').unwrap_or((label, label));
-        let number = |text: &str| text.parse::<u64>().map_err(|e| format!("src/memory/devices.csv: {line}: `{text}`: {e}"));
-        let vendor = match vendor.as_str() {
-            "NVIDIA" => "Nvidia",
-            "AMD" => "Amd",
-            other @ ("Intel" | "Apple") => other,
-            other => return Err(format!("src/memory/devices.csv: {line}: `{other}` makes no devices").into()),
-        };
-        let measured = match basis.as_str() {
-            "measured" => true,
-            "derived" => false,
-            other => return Err(format!("src/memory/devices.csv: {line}: `{other}` is no basis").into()),
-        };
-        let total = if total.is_empty() { None } else { Some(number(total)?) };
-        writeln!(
-            out,
-            "Row {{ name: {name:?}, vendor: Vendor::{vendor}, label: ({}, {}), total_mib: {total:?}, spread_mib: {}, arch: {arch:?}, unified: {}, measured: {measured}, source: {source:?} }},",
-            number(low)?,
-            number(high)?,
-            if spread.is_empty() { 0 } else { number(spread)? },
-            !unified.is_empty(),
-        )?;
-    }
-    Ok(out + "];\n")
-}
-
-/// The fields of a line of CSV; quotes within quotes do not occur.
-fn fields(line: &str) -> Vec<String> {
-    let (mut out, mut quoted) = (vec![String::new()], false);
-    for c in line.chars() {
-        match c {
-            '"' => quoted = !quoted,
-            ',' if !quoted => out.push(String::new()),
-            _ => out.last_mut().into_iter().for_each(|field| field.push(c)),
-        }
-    }
-    out
 }

@@ -6,7 +6,7 @@ use crate::case::deployment::deployment;
 use crate::case::ledger::memory;
 use crate::case::timeline::timeline;
 use crate::case::trends::trends;
-use crate::case::{Case, Collector, Situation};
+use crate::case::{Case, Collector, Run, Situation};
 use crate::causes::arbiter::{self, Verdict};
 use crate::envelope::{Envelope, Line};
 use crate::facts::{Fact, FactKind};
@@ -121,10 +121,15 @@ impl<'o> Analyzer<'o> {
                 collector.push(fact);
             }
         };
-        let mut gate = Gate::new(self.table.needles());
+        let mut gate = Gate::new(self.table.needles().to_vec());
         let mut broken: Option<String> = None;
+        let mut read = |number: u64, line: &[u8]| {
+            envelope.push(number, &String::from_utf8_lossy(line), &mut lines);
+            drain(&mut lines, &mut records, &mut assembler, false);
+        };
         loop {
             let read_before = reader.lines_read() > 0;
+            gate.pass(&mut reader, &mut read);
             let raw = match reader.next_line() {
                 Ok(Some(raw)) => raw,
                 Ok(None) => break,
@@ -134,15 +139,9 @@ impl<'o> Analyzer<'o> {
                 }
                 Err(error) => return Err(error),
             };
-            gate.push(raw.number, raw.bytes, |number, line| {
-                envelope.push(number, &String::from_utf8_lossy(line), &mut lines);
-                drain(&mut lines, &mut records, &mut assembler, false);
-            });
+            gate.push(raw.number, raw.bytes, &mut read);
         }
-        gate.finish(|number, line| {
-            envelope.push(number, &String::from_utf8_lossy(line), &mut lines);
-            drain(&mut lines, &mut records, &mut assembler, false);
-        });
+        gate.finish(&reader, &mut read);
         envelope.finish(&mut lines);
         drain(&mut lines, &mut records, &mut assembler, true);
         let source = Source {
@@ -157,16 +156,25 @@ impl<'o> Analyzer<'o> {
         Ok(self.report(&case, source))
     }
 
-    fn report(&self, case: &Case, source: Source) -> PostMortem {
-        let engine = crate::case::deployment::engine(case);
-        let overall = deployment(case, case.runs.last());
-        let verdicts = arbiter::verdicts(case, engine.as_deref(), overall.model.as_deref());
-        let run = verdicts.first().map(|v| &case.runs[v.run]).or(case.runs.last());
+    fn deployment(&self, case: &Case, run: Option<&Run>) -> Deployment {
         let mut deployment = deployment(case, run);
         if deployment.model.is_none() {
             deployment.model.clone_from(&self.options.model);
         }
-        let incidents: Vec<Incident> = verdicts.iter().map(|v| incident(case, v, &deployment)).collect();
+        deployment
+    }
+
+    fn report(&self, case: &Case, source: Source) -> PostMortem {
+        let verdicts = arbiter::verdicts(case);
+        let run = verdicts.first().map(|v| &case.runs[v.run]).or(case.runs.last());
+        let deployment = self.deployment(case, run);
+        let mut incidents: Vec<Incident> = Vec::new();
+        for verdict in &verdicts {
+            // Another service has an engine and a model of its own.
+            let other = &case.runs[verdict.run];
+            let own = if run.is_some_and(|run| run.container == other.container) { None } else { Some(self.deployment(case, Some(other))) };
+            incidents.push(incident(case, verdict, own.as_ref().unwrap_or(&deployment)));
+        }
         let figures = match incidents.first() {
             Some(incident) => incident.figures.clone(),
             None => run.and_then(|run| run.facts.last().map(|&last| case.figures_at(run, last, &[]))).unwrap_or_default(),
@@ -263,14 +271,14 @@ fn evidence_of(case: &Case, index: usize, role: Role) -> Evidence {
         role,
         rule: fact.rule.to_string(),
         text: fact.place.text.to_string(),
+        decisive: fact.place.decisive,
     }
 }
 
 /// The rank of a failure, when there are several.
 fn rank(case: &Case, fact: &Fact) -> Option<u32> {
-    let of = |fact: &Fact| fact.rank.or_else(|| case.origins.get(fact.place.origin.0 as usize).and_then(|o| o.rank));
-    let own = of(fact)?;
-    let several = case.facts.iter().any(|other| of(other).is_some_and(|rank| rank != own));
+    let own = case.rank_of(fact)?;
+    let several = case.facts.iter().any(|other| case.rank_of(other).is_some_and(|rank| rank != own));
     (several || own > 0).then_some(own)
 }
 
@@ -286,14 +294,16 @@ fn completeness(case: &Case) -> Completeness {
     let starts = case.runs.first().is_some_and(|run| {
         run.has_start || run.facts.first().is_some_and(|&i| case.facts[i].place.first_line <= 3 && case.facts[i].kind == FactKind::Mark)
     }) || case.facts.iter().any(|f| f.is_exception) && case.runs.iter().all(|run| run.ready.is_none()) && case.lines < 200;
-    let ends = case.runs.last().is_some_and(|run| {
-        run.ended.is_some()
-            || run.facts.last().is_some_and(|&i| {
-                let fact = &case.facts[i];
-                matches!(fact.kind, FactKind::OrderlyStop | FactKind::Completed | FactKind::ProcessExit)
-                    || run.ready.is_none() && fact.is_exception && fact.place.last_line + 20 >= case.lines
-            })
-    });
+    let is_cut = case.facts.last().is_some_and(|fact| &*fact.rule == "incomplete-traceback" && fact.place.last_line + 1 >= case.lines);
+    let ends = !is_cut
+        && case.runs.last().is_some_and(|run| {
+            run.ended.is_some()
+                || run.facts.last().is_some_and(|&i| {
+                    let fact = &case.facts[i];
+                    matches!(fact.kind, FactKind::OrderlyStop | FactKind::Completed | FactKind::ProcessExit)
+                        || run.ready.is_none() && fact.is_exception && fact.place.last_line + 20 >= case.lines
+                })
+        });
     match (starts, ends) {
         (true, true) => Completeness::Whole,
         (false, true) => Completeness::StartsLate,

@@ -5,20 +5,25 @@
 //! stages, each with the others behind it. Numbers of physical lines survive whatever happens to the text.
 
 mod clean;
+mod document;
 mod json;
+mod markup;
 mod prefix;
 mod redraw;
 mod stamps;
+mod table;
 #[cfg(test)]
 mod tests;
 mod weak;
 
 use std::collections::HashMap;
 
+use document::{Document, Taken};
 use prefix::Kind;
+use table::Table;
 use weak::Weak;
 
-use crate::time::Stamp;
+use crate::time::{Stamp, leading_stamp};
 
 /// How many wrappers are taken off one line at most.
 const DEEPEST: u8 = 10;
@@ -80,6 +85,8 @@ pub struct Line {
     pub text: String,
     /// Who wrote it.
     pub origin: OriginId,
+    /// The first origin of the same container, which stands for the container.
+    pub container: OriginId,
     /// The stamp of the innermost wrapper that has one.
     pub stamp: Option<Stamp>,
     /// Level given by a wrapper (JSON loggers).
@@ -154,8 +161,12 @@ enum Turn {
 #[derive(Debug, Default)]
 pub struct Envelope {
     origins: Vec<Origin>,
+    /// For each origin the first one of the same container.
+    containers: Vec<OriginId>,
     known_origins: HashMap<Origin, OriginId>,
     last_origin: Option<OriginId>,
+    /// Who wrote the last object's message.
+    object_origin: Option<OriginId>,
     stages: [Weak; STAGES],
     partials: Vec<Partial>,
     /// Whether Docker's entries end with a line break: collectors cut it off.
@@ -168,6 +179,16 @@ pub struct Envelope {
     services: Vec<String>,
     /// Pods and containers that stern announced or coloured.
     pairs: Vec<(String, String)>,
+    /// What stood before lines that began something, and stands before the others too: `server.log:`.
+    openers: Vec<(String, String)>,
+    /// The shape of a stamp that stood before the program's own.
+    outer: Option<String>,
+    /// True inside a list that is printed one object a line.
+    listed: bool,
+    /// The document that the log is in.
+    document: Document,
+    /// The table that the log is in.
+    table: Table,
 }
 
 impl Envelope {
@@ -183,12 +204,27 @@ impl Envelope {
 
     /// Takes a physical line and appends what it settles, which may be nothing yet, or lines before it as well.
     pub fn push(&mut self, number: u64, raw: &str, out: &mut Vec<Line>) {
-        let piece = Piece { number, last_number: number, text: raw.to_owned(), context: Context::default(), depth: 0 };
-        self.unwrap(0, piece, out);
+        let mut piece = Piece { number, last_number: number, text: raw.to_owned(), context: Context::default(), depth: 0 };
+        match self.document.push(&piece) {
+            Taken::No => {}
+            Taken::Kept => return,
+            Taken::Lines(pieces) => {
+                for piece in pieces {
+                    self.unwrap(0, piece, out);
+                }
+                return;
+            }
+        }
+        if self.table.take(&mut piece) != Some(false) {
+            self.unwrap(0, piece, out);
+        }
     }
 
     /// Appends what is still held back.
     pub fn finish(&mut self, out: &mut Vec<Line>) {
+        for piece in self.document.finish() {
+            self.unwrap(0, piece, out);
+        }
         // What comes out of one stage may be held by the next, and an unfinished line may be held anew.
         while !self.partials.is_empty() {
             let partial = self.partials.remove(0);
@@ -269,8 +305,11 @@ impl Envelope {
             return Turn::Stripped;
         }
         clean::clean(&mut piece.text);
+        if is_fence(&piece.text) || is_transcript(&piece.text) || markup::is_tags(&piece.text) {
+            return Turn::Kept;
+        }
         let text = piece.text.as_str();
-        if is_fence(text) {
+        if self.listed && text == "]" {
             return Turn::Kept;
         }
         if text.starts_with('{')
@@ -278,10 +317,20 @@ impl Envelope {
         {
             return self.object(stage, piece, unwrapped);
         }
+        if (text.starts_with(['{', '[']) || text.starts_with(",{"))
+            && let Some(lines) = json::lines_of_export(text)
+        {
+            self.listed = true;
+            return self.export(stage, piece, lines);
+        }
+        if markup::unmark(&mut piece.text) {
+            return Turn::Stripped;
+        }
+        let text = piece.text.as_str();
         if let Some(found) = prefix::find(text, self.stamped >= 2) {
             return self.prefix(stage, piece, found);
         }
-        if let Some(turn) = self.announced(piece).or_else(|| self.journal_continues(piece)) {
+        if let Some(turn) = self.announced(piece).or_else(|| self.journal_continues(piece)).or_else(|| self.outer_stamp(piece)) {
             return turn;
         }
         if let Some((len, repeated)) = folded(&piece.text) {
@@ -300,8 +349,12 @@ impl Envelope {
     }
 
     fn prefix(&mut self, stage: usize, piece: &mut Piece, mut found: prefix::Found) -> Turn {
+        if found.kind == Kind::Journal {
+            found.container = within(piece.context.origin.container.as_deref(), found.container);
+        }
         let Context { origin, stamp, level, .. } = &mut piece.context;
         found.apply(origin, stamp, level);
+        let opener = if found.kind == Kind::Opener { piece.text[..found.len].to_owned() } else { String::new() };
         piece.text.drain(..found.len);
         match found.kind {
             Kind::Cri { stderr, partial } => {
@@ -317,6 +370,16 @@ impl Envelope {
                 }
             }
             Kind::LikelyStamp => self.stamped = self.stamped.saturating_add(1),
+            Kind::Fields => {
+                let kept = piece.text.trim_end_matches(|c: char| c.is_ascii_digit());
+                piece.text.truncate(kept.strip_suffix('\t').map_or(piece.text.len(), str::len));
+            }
+            Kind::Opener => {
+                let name = piece.context.origin.container.clone().unwrap_or_default();
+                if self.openers.len() < MOST_NAMES && !self.openers.iter().any(|(known, _)| *known == opener) {
+                    self.openers.push((opener, name));
+                }
+            }
             Kind::Ordinary => {}
         }
         Turn::Stripped
@@ -420,9 +483,53 @@ impl Envelope {
         Turn::Stripped
     }
 
+    /// The lines that an export has in one.
+    fn export(&mut self, stage: usize, piece: &Piece, lines: Vec<json::Unwrapped>) -> Turn {
+        let mut pieces = Vec::new();
+        for line in lines {
+            let mut one = piece.clone();
+            match self.object(stage, &mut one, line) {
+                Turn::Became(parts) => pieces.extend(parts),
+                Turn::Stripped => pieces.push(one),
+                Turn::Done | Turn::Kept => {}
+            }
+        }
+        Turn::Became(pieces)
+    }
+
+    /// A stamp that a tool puts before every line, once a line has shown that the program's own stands behind it.
+    fn outer_stamp(&mut self, piece: &mut Piece) -> Option<Turn> {
+        let shape = |text: &str| -> String { text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect() };
+        let (stamp, len) = match prefix::outer_stamp(&piece.text) {
+            Some((stamp, len)) => {
+                self.outer = Some(shape(&piece.text[..len]));
+                (stamp, len)
+            }
+            None => {
+                let known = self.outer.as_ref()?;
+                let (stamp, _) = leading_stamp(&piece.text)?;
+                let head = piece.text.get(..known.len()).or_else(|| (piece.text.len() + 2 >= known.len()).then_some(piece.text.as_str()))?;
+                (shape(head).trim_end() == known.trim_end()).then_some((stamp, head.len()))?
+            }
+        };
+        piece.context.stamp = Some(stamp);
+        piece.text.drain(..len);
+        Some(Turn::Stripped)
+    }
+
     /// Prefixes whose names the tool that wrote them has told before.
     fn announced(&mut self, piece: &mut Piece) -> Option<Turn> {
         let text = piece.text.as_str();
+        if let Some((opener, name)) = self
+            .openers
+            .iter()
+            .find(|(opener, _)| text.strip_prefix(opener.trim_end()).is_some_and(|rest| rest.is_empty() || text.starts_with(opener.as_str())))
+        {
+            piece.context.origin.container = Some(name.clone());
+            let len = opener.len().min(text.len());
+            piece.text.drain(..len);
+            return Some(Turn::Stripped);
+        }
         if let Some(names) = text.strip_prefix("Attaching to ") {
             names.split(", ").for_each(|name| self.remember_service(name));
             return None;
@@ -477,11 +584,18 @@ impl Envelope {
 
     fn emit(&mut self, piece: Piece, out: &mut Vec<Line>) {
         let Context { origin, stamp, level, logger, repeated, starts_record, continues_record } = piece.context;
+        // Only the first line of an object's message names the process that wrote it.
+        let of_the_object = self.object_origin.filter(|_| continues_record && origin.process.is_none());
+        let origin = of_the_object.unwrap_or_else(|| self.intern(origin));
+        if starts_record {
+            self.object_origin = Some(origin);
+        }
         out.push(Line {
             number: piece.number,
             last_number: piece.last_number,
             text: piece.text,
-            origin: self.intern(origin),
+            origin,
+            container: self.containers.get(origin.0 as usize).copied().unwrap_or(origin),
             stamp,
             level,
             logger,
@@ -501,6 +615,8 @@ impl Envelope {
             Some(id) => *id,
             None if self.origins.len() < MOST_ORIGINS => {
                 let id = OriginId(self.origins.len() as u32);
+                let first = self.origins.iter().position(|known| known.container == origin.container);
+                self.containers.push(first.map_or(id, |at| OriginId(at as u32)));
                 self.origins.push(origin.clone());
                 self.known_origins.insert(origin, id);
                 id
@@ -512,6 +628,14 @@ impl Envelope {
     }
 }
 
+/// A journal's unit within the container that the journal was written by: both tell services apart.
+fn within(around: Option<&str>, unit: Option<String>) -> Option<String> {
+    match (around, unit) {
+        (Some(around), Some(unit)) => Some(format!("{around}/{unit}")),
+        (_, unit) => unit,
+    }
+}
+
 /// The fences of a code block in Markdown.
 fn is_fence(text: &str) -> bool {
     let text = text.trim();
@@ -519,6 +643,15 @@ fn is_fence(text: &str) -> bool {
         || text.strip_prefix("```").is_some_and(|language| {
             language.len() <= 16 && language.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'+' | b'`'))
         })
+}
+
+/// What recorders of terminals, supervisors and GitLab's runner write between the lines.
+fn is_transcript(text: &str) -> bool {
+    let mark = text.strip_prefix("section_start:").or_else(|| text.strip_prefix("section_end:"));
+    mark.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()) && !rest.contains('\r'))
+        || text.starts_with("Script started on 20")
+        || text.starts_with("Script done on 20")
+        || (text.ends_with("' stderr output:") || text.ends_with("' stdout output:")) && text.contains(" DEBG '")
 }
 
 /// Ray's ` [repeated 3x across cluster]`: where the text before it ends, and how often.

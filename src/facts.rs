@@ -131,6 +131,14 @@ impl FactKind {
         self >= FactKind::OutOfMemory && !matches!(self, FactKind::Symptom | FactKind::ProcessExit)
     }
 
+    /// True for an engine's own sentence about what refused memory was for.
+    pub fn says_what_for(self) -> bool {
+        matches!(
+            self,
+            FactKind::WeightsTooLarge | FactKind::PrefillTooLarge | FactKind::KvCacheTooSmall | FactKind::SamplerTooLarge | FactKind::CaptureFailed
+        )
+    }
+
     /// True for failures that often only follow from another one.
     pub fn may_follow(self) -> bool {
         matches!(
@@ -218,6 +226,8 @@ pub struct Place {
     pub level: Option<Level>,
     /// The unwrapped message.
     pub text: Arc<str>,
+    /// Which of the text's lines the signature found its words in, from 0.
+    pub decisive: usize,
 }
 
 /// One thing that a log says.
@@ -285,8 +295,24 @@ impl Fact {
             repeats: 1,
             rank: None,
             is_exception: false,
-            place: Place { first_line: last_line, last_line, origin: OriginId(0), part: 0, stamp: None, level: None, text: Arc::from(text) },
+            place: Place {
+                first_line: last_line,
+                last_line,
+                origin: OriginId(0),
+                part: 0,
+                stamp: None,
+                level: None,
+                text: Arc::from(text),
+                decisive: 0,
+            },
         }
+    }
+
+    /// What its message says: the decisive line, without the name of an exception before it.
+    pub fn said(&self) -> &str {
+        let line = self.place.text.lines().nth(self.place.decisive).unwrap_or("").trim();
+        let message = crate::record::traceback::message_of(line);
+        if message.is_empty() { line } else { message }
     }
 
     /// The word captured under `name`.

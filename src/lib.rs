@@ -21,6 +21,7 @@ pub mod extract;
 pub mod facts;
 pub mod memory;
 pub mod post_mortem;
+pub mod program;
 pub mod recognise;
 pub mod record;
 pub mod report;

@@ -247,6 +247,9 @@ pub struct Evidence {
     pub rule: String,
     /// The unwrapped message, all its lines.
     pub text: String,
+    /// Which of these lines says it, from 0.
+    #[serde(skip)]
+    pub decisive: usize,
 }
 
 /// What a piece of evidence shows.

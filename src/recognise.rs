@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use crate::case::deployment;
+use crate::case::{complete, deployment};
 use crate::envelope::{Level, OriginId};
 use crate::extract;
 use crate::facts::{Attributes, Fact, FactKind, Place, Stage, Strength};
 use crate::post_mortem::Figures;
 use crate::record::header::{Format, trailing_rank};
-use crate::record::traceback::{Exception, Frame};
+use crate::record::traceback::{Exception, Frame, message_of};
 use crate::record::{Flat, Record, Text};
-use crate::signatures::{FRAMES, FrameRule, Hit, Parser, Table};
+use crate::report::redact::{cut_before, cut_behind};
+use crate::signatures::{FRAMES, FrameRule, Hit, Parser, Signature, Table};
 
 /// Bytes of a text that are searched: its beginning and its end.
 const SEARCHED: usize = 64 * 1024;
@@ -26,6 +27,8 @@ const REPETITIONS: u32 = 6;
 
 /// Lines of one table beyond this number are left out.
 const MAX_TABLE_LINES: usize = 200;
+/// A longer line is no row of a table.
+const MAX_TABLE_COLUMNS: usize = 512;
 
 /// Turns records into facts.
 pub struct Recogniser<'t> {
@@ -77,10 +80,12 @@ impl<'t> Recogniser<'t> {
 
         let mut message = record.message.flat();
         clip(&mut message.text);
-        let mut hits = self.table.hits(&message.text, by_form);
+        // What counts only in a failure is not tried on anything else, and broad rules only where no other speaks.
+        let wanted = |s: &Signature| !is_broad(s) && (by_form || !s.weak && !s.needs_failure);
+        let mut hits = self.table.hits(&message.text, wanted);
         if let Some(blanked) = self.without_payload(&message.text, &hits, record) {
             message.text = blanked;
-            hits = self.table.hits(&message.text, by_form);
+            hits = self.table.hits(&message.text, wanted);
         }
         let benign = hits.iter().any(|hit| hit.signature.exclusive && hit.signature.fact == FactKind::Benign);
         if hits.iter().any(|hit| hit.signature.exclusive) {
@@ -103,7 +108,7 @@ impl<'t> Recogniser<'t> {
                     flat.text.push_str(assertion);
                 }
                 clip(&mut flat.text);
-                let hits = self.table.hits(&flat.text, by_form);
+                let hits = self.table.hits(&flat.text, wanted);
                 units.push((flat, hits, Some(exception)));
             }
         }
@@ -114,12 +119,21 @@ impl<'t> Recogniser<'t> {
         let any_exact = units.iter().any(|(_, hits, _)| hits.iter().any(is_exact));
         for (part, (flat, hits, exception)) in (0..).zip(units) {
             let first = out.len();
-            context.facts_of_text(&flat, hits, exception, any_exact, out);
+            context.facts_of_text(self.table, &flat, hits, exception, any_exact, out);
             for fact in &mut out[first..] {
                 fact.place.part = part;
             }
         }
-        if self.repeats(record) {
+        if is_interrupted(record) {
+            let mut fact = context.fact(FactKind::StopSignal, "terminal-interrupt", Strength::Exact, None);
+            fact.attributes.insert("signal".into(), "2".into());
+            fact.place.text = Arc::from(kept(&record.message.joined()));
+            out.push(fact);
+        }
+        // Only what a model or a script printed: an engine that waits, or refuses many, says the same thing over and over too.
+        let is_output = record.format.is_none() && record.level.is_none() && out.len() == first_new
+            || out[first_new..].iter().any(|fact| fact.kind == FactKind::Payload);
+        if self.repeats(record) && is_output {
             let mut fact = context.fact(FactKind::Context, "repetition", Strength::Exact, None);
             fact.place.text = Arc::from(kept(&record.message.joined()));
             out.push(fact);
@@ -206,7 +220,10 @@ impl<'t> Recogniser<'t> {
         let mut is_open = extract::payload::is_open(flat);
         for hit in hits.iter().filter(|hit| hit.signature.fact == FactKind::Payload) {
             ranges.push(hit.payload.unwrap_or((hit.end, flat.len())));
-            is_open |= hit.signature.open;
+            // Every line of these two has a header of its own; `Output: results/` of a script opens nothing.
+            let writer = record.format.and_then(|format| engine_of_format(format, record.logger.as_deref()));
+            let is_own = !matches!(&*hit.signature.software, "tgi" | "vllm") || writer == Some(&*hit.signature.software);
+            is_open |= hit.signature.open && is_own;
         }
         if is_open && record.format.is_some() {
             self.swallowing.insert(record.origin, Swallowing { what: Swallowed::Payload, left: MAX_SWALLOWED });
@@ -234,7 +251,15 @@ struct Context<'r> {
 }
 
 impl Context<'_> {
-    fn facts_of_text(&self, flat: &Flat, hits: Vec<Hit<'_>>, exception: Option<&Exception>, any_exact: bool, out: &mut Vec<Fact>) {
+    fn facts_of_text<'t>(
+        &self,
+        table: &'t Table,
+        flat: &Flat,
+        mut hits: Vec<Hit<'t>>,
+        exception: Option<&Exception>,
+        any_exact: bool,
+        out: &mut Vec<Fact>,
+    ) {
         let first_new = out.len();
         let mut failures: Vec<Fact> = Vec::new();
         let mut guesses: Vec<Fact> = Vec::new();
@@ -246,6 +271,11 @@ impl Context<'_> {
                 && matches!(s.fact, FactKind::Symptom | FactKind::Hint | FactKind::Retry | FactKind::StopSignal | FactKind::ProcessExit)
         };
         let any_exact = any_exact || hits.iter().any(speaks);
+        let is_settled = any_exact || exception.is_none() && hits.iter().any(|hit| hit.signature.exclusive);
+        if self.by_form && !is_settled {
+            hits.extend(table.hits(&flat.text, is_broad));
+            hits.sort_by_key(|hit| hit.start);
+        }
         for hit in hits {
             let s = hit.signature;
             let gated = (s.weak || s.needs_failure) && !self.by_form || s.weak && any_exact;
@@ -274,8 +304,11 @@ impl Context<'_> {
                 out.push(fact);
             }
         }
+        // An engine's sentence about what memory was for may quote the allocator's: it has those figures too.
+        let quoted = failures.iter().find(|fact| fact.kind == FactKind::OutOfMemory).map(|fact| fact.figures.clone()).unwrap_or_default();
+        failures.iter_mut().filter(|fact| fact.kind.says_what_for()).for_each(|fact| complete(&mut fact.figures, &quoted));
         // One text has one meaning: the hit with the highest priority, then the one that reads the most figures.
-        failures.sort_by_key(|fact| std::cmp::Reverse((fact.priority, fact.figures.known())));
+        failures.sort_by_key(|fact| std::cmp::Reverse((fact.priority, fact.figures.known(), fact.kind.says_what_for())));
         // Of each server's table the best; which of them speaks of this program is known when the engine is.
         let mut spoken: Vec<Arc<str>> = Vec::new();
         for failure in failures {
@@ -317,12 +350,15 @@ impl Context<'_> {
         fact.figures = hit.figures.clone();
         fact.attributes = hit.attributes.clone();
         fact.cause = s.cause.as_deref().map(Arc::from);
-        self.place(&mut fact, flat, hit.start, hit.end, exception);
+        self.place(&mut fact, flat, (hit.start, hit.anchor, hit.end), exception);
         if let Some(parser) = s.parser {
             parse(parser, &flat.text, hit.start, &self.record.message, &mut fact)?;
         }
         if let Some(exception) = exception {
             fact.kind = refined(&fact, &exception.frames);
+            if let Some(frame) = exception.frames.last().filter(|_| fact.kind == FactKind::Internal) {
+                fact.attributes.insert("frame".into(), format!("{} ({})", frame.function, module_of(&frame.path)));
+            }
             if let Some(model) = exception.frames.iter().find_map(|frame| model_in_code(&frame.code)) {
                 fact.attributes.entry("model".into()).or_insert_with(|| model.to_owned());
             }
@@ -342,38 +378,32 @@ impl Context<'_> {
         }
     }
 
-    fn place(&self, fact: &mut Fact, flat: &Flat, start: usize, end: usize, exception: Option<&Exception>) {
+    fn place(&self, fact: &mut Fact, flat: &Flat, (start, anchor, end): (usize, usize, usize), exception: Option<&Exception>) {
+        let (first, last) = (flat.line_at(start), flat.line_at(end.saturating_sub(1)));
         let text = match exception {
             Some(exception) => {
                 fact.is_exception = true;
-                if let (Some(first), Some(last)) = (exception.text.lines.first(), exception.text.lines.last()) {
-                    fact.place.first_line = first.0;
-                    fact.place.last_line = last.0;
-                }
-                match exception.frames.last() {
-                    Some(frame) if !exception.is_complete => {
-                        format!("  File \"{}\", line {}, in {}\n    {}", frame.path, frame.line, frame.function, frame.code)
-                    }
-                    _ => exception.text.joined(),
-                }
+                // What decides is often said below the line that names the class, as pydantic does.
+                if first > 0 { exception.text.part(first, last) } else { exception.text.clone() }
             }
-            None => {
-                let message = &self.record.message;
-                let (first, last) = (flat.line_at(start), flat.line_at(end.saturating_sub(1)));
-                if message.lines.len() <= 12 {
-                    fact.place.first_line = message.lines.first().map_or(first, |&(n, _)| n);
-                    fact.place.last_line = message.lines.last().map_or(last, |&(n, _)| n);
-                    message.joined()
-                } else {
-                    fact.place.first_line = first;
-                    fact.place.last_line = last;
-                    let lines = message.lines.iter().filter(|(n, _)| (first..=last).contains(n)).cloned().collect();
-                    Text { lines }.joined()
-                }
-            }
+            None if self.record.message.lines.len() <= 12 => self.record.message.clone(),
+            None => self.record.message.part(first, last),
         };
-        fact.rank = fact.rank.or_else(|| trailing_rank(&text).map(|(rank, _)| rank));
-        fact.place.text = Arc::from(kept(&text));
+        let is_part = exception.is_some() || self.record.message.lines.len() > 12;
+        if let (Some(first), Some(last)) = (text.lines.first(), text.lines.last()) {
+            fact.place.first_line = first.0;
+            fact.place.last_line = last.0;
+        }
+        let shown = match exception.and_then(|e| e.frames.last().filter(|_| !e.is_complete)) {
+            Some(frame) => format!("  File \"{}\", line {}, in {}\n    {}", frame.path, frame.line, frame.function, frame.code),
+            None => text.joined(),
+        };
+        let whole = exception.map_or(&self.record.message, |e| &e.text);
+        fact.rank = fact.rank.or_else(|| whole.lines.last().and_then(|(_, line)| trailing_rank(line)).map(|(rank, _)| rank));
+        // Counted from the first line that is shown.
+        let row = flat.line_at(anchor).saturating_sub(if is_part { first } else { 0 });
+        fact.place.decisive = telling(&shown, row);
+        fact.place.text = Arc::from(kept(&shown));
     }
 
     /// A failure of which only the form is known.
@@ -402,7 +432,7 @@ impl Context<'_> {
         let kind = if self.demoted { return None } else { kind };
         let mut fact = self.fact(kind, rule, Strength::Form, None);
         let flat = exception.map_or_else(|| self.record.message.flat(), |e| e.text.flat());
-        self.place(&mut fact, &flat, 0, flat.text.len(), exception);
+        self.place(&mut fact, &flat, (0, 0, flat.text.len()), exception);
         let own = exception.and_then(|e| stage_of(&e.frames)).or(self.stage);
         self.stage_by_frames(&mut fact, own);
         if let Some(exception) = exception {
@@ -443,6 +473,7 @@ impl Context<'_> {
                 stamp: record.stamp.clone(),
                 level: record.level,
                 text: Arc::from(""),
+                decisive: 0,
             },
         }
     }
@@ -469,7 +500,7 @@ fn parse(parser: Parser, flat: &str, start: usize, message: &Text, fact: &mut Fa
 }
 
 /// What only the frames tell: memory that was to be pinned is the host's, a full device under shared memory is
-/// /dev/shm, and memory that is refused to the very first call on a device was taken by others.
+/// /dev/shm, memory that is refused to the very first call on a device was taken by others.
 fn refined(fact: &Fact, frames: &[Frame]) -> FactKind {
     let within = |frames: &[Frame], names: &[&str]| {
         frames.iter().any(|f| names.iter().any(|name| f.function.contains(name) || f.code.contains(name) || f.path.contains(name)))
@@ -482,8 +513,16 @@ fn refined(fact: &Fact, frames: &[Frame]) -> FactKind {
         FactKind::DiskFull if within(innermost, &["multiprocessing/shared_memory", "multiprocessing/synchronize", "posix_shm", "/dev/shm"]) => {
             FactKind::SharedMemory
         }
+        // What fails while a package is being imported was written for other versions.
+        FactKind::Argument | FactKind::Internal if fact.strength == Strength::Weak && frames.last().is_some_and(is_import_of_a_package) => {
+            FactKind::Dependency
+        }
         kind => kind,
     }
+}
+
+fn is_import_of_a_package(frame: &Frame) -> bool {
+    frame.function == "<module>" && (frame.path.contains("site-packages/") || frame.path.contains("dist-packages/"))
 }
 
 /// The model that a source line of a traceback names as a literal: `from_pretrained("acme/owl-7b", …)`, `LLM(model="…")`.
@@ -505,6 +544,16 @@ fn model_in_code(code: &str) -> Option<&str> {
     let (start, end) = literal(rest)?;
     let model = &rest[start..end];
     (model.contains('/') || code.contains("from_pretrained(")).then_some(model).filter(|model| !model.is_empty() && !model.contains(' '))
+}
+
+/// A source file as its package names it: what stands before the package says only where it was installed.
+fn module_of(path: &str) -> &str {
+    ["site-packages/", "dist-packages/"].iter().find_map(|folder| path.split_once(folder)).map_or(path, |(_, module)| module)
+}
+
+/// Whether a signature can wait until it is known that no other speaks.
+fn is_broad(signature: &Signature) -> bool {
+    signature.weak && !signature.exclusive && !matches!(signature.fact, FactKind::Payload | FactKind::Benign)
 }
 
 /// True when level, exception or wording say that this record is a failure.
@@ -554,8 +603,8 @@ fn is_failure_by_form(record: &Record) -> bool {
 fn stage_of(frames: &[Frame]) -> Option<(i8, usize, Stage)> {
     let mut best: Option<(i8, usize, Stage)> = None;
     for (depth, frame) in frames.iter().enumerate() {
-        for rule in FRAMES.iter().filter(|rule| applies(rule, frame)) {
-            if best.is_none_or(|(priority, ..)| rule.priority >= priority) {
+        for rule in FRAMES {
+            if best.is_none_or(|(priority, ..)| rule.priority >= priority) && applies(rule, frame) {
                 best = Some((rule.priority, depth, rule.stage));
             }
         }
@@ -564,9 +613,23 @@ fn stage_of(frames: &[Frame]) -> Option<(i8, usize, Stage)> {
 }
 
 fn applies(rule: &FrameRule, frame: &Frame) -> bool {
-    rule.path.as_ref().is_none_or(|path| frame.path.contains(path.as_ref()))
-        && (rule.functions.is_empty() || rule.functions.iter().any(|f| f == frame.function.as_str()))
-        && rule.code.as_ref().is_none_or(|code| frame.code.contains(code.as_ref()))
+    // The name of the function first: it is quickest to compare.
+    (rule.functions.is_empty() || rule.functions.iter().any(|f| f == frame.function.as_str()))
+        && rule.path.as_ref().is_none_or(|path| holds(&frame.path, path))
+        && rule.code.as_ref().is_none_or(|code| holds(&frame.code, code))
+}
+
+/// `contains` for short texts, which takes no time to get ready.
+fn holds(text: &str, part: &str) -> bool {
+    let Some((&first, rest)) = part.as_bytes().split_first() else { return true };
+    let mut left = text.as_bytes();
+    while let Some(at) = memchr::memchr(first, left) {
+        left = &left[at + 1..];
+        if left.starts_with(rest) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The outermost engine that the frames name.
@@ -585,7 +648,7 @@ fn engine_of(frames: &[Frame]) -> Option<&'static str> {
         ("/accelerate/", "accelerate"),
         ("/torch/", "pytorch"),
     ];
-    PATHS.iter().find(|(part, _)| frames.iter().any(|frame| frame.path.replace('\\', "/").contains(part))).map(|&(_, engine)| engine)
+    PATHS.iter().find(|(part, _)| frames.iter().any(|frame| frame.path.contains(part))).map(|&(_, engine)| engine)
 }
 
 fn engine_of_format(format: Format, logger: Option<&str>) -> Option<&'static str> {
@@ -606,10 +669,17 @@ fn repeats_itself(text: &str) -> bool {
     phrase.len() > 24 && phrase.contains(' ') && text.matches(phrase).count() >= REPETITIONS as usize
 }
 
+/// True for the `^C` that a terminal shows for Ctrl-C: alone, or behind the dots or the bar that show progress.
+fn is_interrupted(record: &Record) -> bool {
+    let before = record.message.lines.last().and_then(|(_, line)| line.trim_end().strip_suffix("^C"));
+    record.format.is_none() && before.is_some_and(|text| text.contains("%|") || text.bytes().all(|b| matches!(b, b'.' | b' ' | b'^' | b'C')))
+}
+
 /// True for a line of a box as nvidia-smi and memory summaries draw it; `+ command` is a shell's trace.
 fn is_table_row(text: &str) -> bool {
     let text = text.trim_start();
-    text.starts_with('|') && text.ends_with('|') || text.starts_with("+-") || text.starts_with("+=")
+    text.len() <= MAX_TABLE_COLUMNS && text.starts_with('|') && text.ends_with('|')
+        || text.len() <= MAX_TABLE_COLUMNS && (text.starts_with("+-") || text.starts_with("+="))
 }
 
 /// The source line of an assertion without a message.
@@ -645,8 +715,27 @@ fn clip(text: &mut String) {
     }
 }
 
+/// Which line of a message says what happened, when a signature found its words in the line `found`: what only introduces
+/// it (`1 validation error for ModelConfig`, the bare name of an exception) is passed over.
+fn telling(text: &str, found: usize) -> usize {
+    let introduces = |line: &str| {
+        let said = message_of(line);
+        let is_of_the_hub = said.contains(" Client Error") && said.contains("(Request ID");
+        said.is_empty()
+            || said.starts_with("terminate called after throwing")
+            || is_of_the_hub
+            || said.contains(" validation error") && said.contains(" for ")
+            || said.contains(" panicked at ") && said.ends_with(':')
+    };
+    text.lines().enumerate().skip(found).find(|(_, line)| !introduces(line)).map_or(found, |(row, _)| row)
+}
+
 fn kept(text: &str) -> String {
-    if text.len() > KEPT { cut_middle(text, KEPT) } else { text.to_owned() }
+    if text.len() <= KEPT {
+        return text.to_owned();
+    }
+    let (head, tail) = (cut_before(text, KEPT * 3 / 4), cut_behind(text, text.len() - KEPT / 4));
+    format!("{} … {}", &text[..head], &text[tail..])
 }
 
 fn cut_middle(text: &str, size: usize) -> String {

@@ -4,9 +4,12 @@
 //! the start of the run and its death; between them a line is read when it holds one of the needles, when it stands
 //! just before or after such a line, or when its turn as a sample has come.
 
-use std::collections::VecDeque;
+pub mod needles;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::packed;
+
+use crate::source::{Reader, Stop};
+use needles::Needles;
 
 /// Bytes at the beginning that are read whole.
 const HEAD_BYTES: u64 = 1 << 20;
@@ -19,122 +22,166 @@ const TAIL_LINES: usize = 400;
 const TAIL_BYTES: usize = 256 << 10;
 /// Every so many lines one is read whatever it holds, as a sign of life with its stamp.
 const SAMPLE_EVERY: u64 = 512;
-/// Bytes of a needle that are searched; more of them make the automaton larger and find no less.
-const NEEDLE: usize = 14;
+/// A needle that was found so often is noise; then only every so-manieth is worth reading.
+const OFTEN: u32 = 512;
+const OF_MANY: u32 = 1024;
 
-/// Lets pass what is worth reading.
-pub struct Gate<'n> {
-    needles: Box<dyn Iterator<Item = &'n str> + 'n>,
-    automaton: Option<AhoCorasick>,
+/// Passes over what is not worth reading.
+pub struct Gate {
+    tables: Vec<Search>,
     seen_bytes: u64,
     following: u32,
-    skipped: VecDeque<(u64, Vec<u8>)>,
-    skipped_bytes: usize,
-    spare: Vec<Vec<u8>>,
+    /// The last line that was read.
+    read: u64,
+    /// Whether the next line is known to be worth reading.
+    is_expected: bool,
+    /// The last sample. It waits until it is known that it will not be read with its neighbours.
+    sample: Option<(u64, Vec<u8>)>,
 }
 
-impl<'n> Gate<'n> {
-    /// A gate for lines that hold one of these needles. They are put together only when a log turns out to be large.
-    pub fn new(needles: impl Iterator<Item = &'n str> + 'n) -> Self {
-        Gate {
-            needles: Box::new(needles),
-            automaton: None,
-            seen_bytes: 0,
-            following: 0,
-            skipped: VecDeque::new(),
-            skipped_bytes: 0,
-            spare: Vec::new(),
+impl Gate {
+    /// A gate for lines that hold one of these needles.
+    pub fn new(tables: Vec<Needles>) -> Self {
+        Gate { tables: tables.into_iter().map(Search::new).collect(), seen_bytes: 0, following: 0, read: 0, is_expected: false, sample: None }
+    }
+
+    /// Lets the reader pass over lines until there is one that may be worth reading, and calls `read` for those just
+    /// before it.
+    pub fn pass(&mut self, reader: &mut Reader, mut read: impl FnMut(u64, &[u8])) {
+        if self.seen_bytes <= HEAD_BYTES || self.following > 0 {
+            return;
+        }
+        loop {
+            let sample = (reader.lines_read() / SAMPLE_EVERY + 1) * SAMPLE_EVERY;
+            let tables = &mut self.tables;
+            let stop = reader.pass(sample + 1, |block| {
+                let mut first = None;
+                for table in tables.iter_mut() {
+                    first = table.first(&block[..first.unwrap_or(block.len())]).or(first);
+                }
+                first
+            });
+            match stop {
+                Stop::Line => {
+                    self.read_sample(sample, &mut read);
+                    self.sample = reader.before(sample - 1, 1, TAIL_BYTES).pop();
+                }
+                Stop::Found => {
+                    self.is_expected = true;
+                    self.following = FOLLOWING + 1;
+                    return self.read_before(reader, LEADING, &mut read);
+                }
+                Stop::Unknown => return,
+            }
         }
     }
 
-    /// Takes a line; calls `read` for each line that is to be read now, in order.
+    /// Takes a line and calls `read` if it is worth it.
     pub fn push(&mut self, number: u64, line: &[u8], mut read: impl FnMut(u64, &[u8])) {
         self.seen_bytes += line.len() as u64 + 1;
-        if self.seen_bytes <= HEAD_BYTES {
-            read(number, line);
-            return;
-        }
-        let needles = &mut self.needles;
-        let automaton = self.automaton.get_or_insert_with(|| build(needles));
-        if automaton.is_match(line) {
-            self.following = FOLLOWING;
-            let leading = self.skipped.len().min(LEADING);
-            let from = self.skipped.len() - leading;
-            for (number, line) in self.skipped.range(from..) {
-                read(*number, line);
+        if self.seen_bytes > HEAD_BYTES && !std::mem::take(&mut self.is_expected) {
+            if self.tables.iter_mut().any(|table| table.first(line).is_some()) {
+                self.following = FOLLOWING + 1;
+            } else if self.following == 0 {
+                return;
             }
-            self.forget_skipped();
-            read(number, line);
-        } else if self.following > 0 {
-            self.following -= 1;
-            read(number, line);
-        } else if number.is_multiple_of(SAMPLE_EVERY) {
-            // What was skipped before it stays: it may turn out to be the end.
-            read(number, line);
-        } else {
-            self.skip(number, line);
         }
+        self.read_sample(number, &mut read);
+        self.following = self.following.saturating_sub(1);
+        self.read = number;
+        read(number, line);
     }
 
     /// Gives out the end of the log.
-    pub fn finish(&mut self, mut read: impl FnMut(u64, &[u8])) {
-        for (number, line) in &self.skipped {
-            read(*number, line);
-        }
-        self.forget_skipped();
+    pub fn finish(&mut self, reader: &Reader, mut read: impl FnMut(u64, &[u8])) {
+        self.read_before(reader, TAIL_LINES, &mut read);
     }
 
-    fn skip(&mut self, number: u64, line: &[u8]) {
-        let mut kept = self.spare.pop().unwrap_or_default();
-        kept.clear();
-        kept.extend_from_slice(&line[..line.len().min(TAIL_BYTES / 4)]);
-        self.skipped_bytes += kept.len();
-        self.skipped.push_back((number, kept));
-        while self.skipped.len() > TAIL_LINES || self.skipped_bytes > TAIL_BYTES {
-            let Some((_, old)) = self.skipped.pop_front() else { break };
-            self.skipped_bytes -= old.len();
-            self.spare.push(old);
+    /// Reads the lines before the next one that were not read, so many at most.
+    fn read_before(&mut self, reader: &Reader, lines: usize, read: &mut impl FnMut(u64, &[u8])) {
+        let lines = reader.before(self.read, lines, TAIL_BYTES);
+        self.read_sample(lines.first().map_or(u64::MAX, |&(number, _)| number), read);
+        for (number, line) in lines {
+            self.read = number;
+            read(number, &line);
         }
     }
 
-    fn forget_skipped(&mut self) {
-        self.spare.extend(self.skipped.drain(..).map(|(_, line)| line));
-        self.spare.truncate(TAIL_LINES);
-        self.skipped_bytes = 0;
+    /// Reads the sample that waits, if it comes before this line.
+    fn read_sample(&mut self, next: u64, read: &mut impl FnMut(u64, &[u8])) {
+        if let Some((number, line)) = self.sample.take().filter(|&(number, _)| number < next && number > self.read) {
+            self.read = number;
+            read(number, &line);
+        }
     }
 }
 
-fn build(needles: &mut dyn Iterator<Item = &str>) -> AhoCorasick {
-    let mut short: Vec<&str> = needles.map(shorten).collect();
-    short.sort_unstable();
-    short.dedup();
-    AhoCorasick::builder()
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(&short)
-        .or_else(|_| AhoCorasick::new(&short))
-        .unwrap_or_else(|_| unreachable!("short needles build"))
+/// Needles, and how often each was found.
+struct Search {
+    needles: Needles,
+    short: Option<packed::Searcher>,
+    times: Vec<u32>,
 }
 
-/// The end of a needle says more than its beginning: `Failed to` begins many things.
-fn shorten(needle: &str) -> &str {
-    let mut from = needle.len().saturating_sub(NEEDLE);
-    while !needle.is_char_boundary(from) {
-        from += 1;
+impl Search {
+    fn new(needles: Needles) -> Self {
+        Search { needles, short: None, times: Vec::new() }
     }
-    &needle[from..]
+
+    /// The place of the first needle that is not mere noise.
+    fn first(&mut self, text: &[u8]) -> Option<usize> {
+        if self.times.is_empty() {
+            // Put together only when a log turns out to be large.
+            self.times = vec![0; self.needles.count + self.needles.short.len()];
+            self.short = packed::Config::new().builder().extend(self.needles.short.iter().map(|short| short.as_bytes())).build();
+        }
+        let times = &mut self.times;
+        let mut is_news = |number: usize| {
+            times[number] = times[number].saturating_add(1);
+            times[number] <= OFTEN || times[number].is_multiple_of(OF_MANY)
+        };
+        let mut first = None;
+        self.needles.find(text, |number, at| {
+            let is_news = is_news(number);
+            if is_news {
+                first = Some(at);
+            }
+            is_news
+        });
+        let text = &text[..first.unwrap_or(text.len())];
+        let count = self.needles.count;
+        let short = match &self.short {
+            Some(short) => short.find_iter(text).find(|found| is_news(count + found.pattern().as_usize())).map(|found| found.start()),
+            // Without the processor's help, one after the other.
+            None => {
+                let places = self.needles.short.iter().enumerate();
+                places.filter_map(|(n, short)| memchr::memmem::find(text, short.as_bytes()).filter(|_| is_news(count + n))).min()
+            }
+        };
+        short.or(first)
+    }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     fn read_of(lines: &[String]) -> Vec<u64> {
-        let mut gate = Gate::new(["out of memory"].into_iter());
+        let mut gate = Gate::new(vec![Needles::new(["out of memory", "short"].into_iter(), "")]);
+        let mut reader = Reader::from_bytes(lines.join("\n")).unwrap();
         let mut read = Vec::new();
-        for (number, line) in (1..).zip(lines) {
-            gate.push(number, line.as_bytes(), |number, _| read.push(number));
+        let mut check = |number: u64, line: &[u8]| {
+            assert_eq!(lines[number as usize - 1].as_bytes(), line, "line {number}");
+            read.push(number);
+        };
+        loop {
+            gate.pass(&mut reader, &mut check);
+            let Some(raw) = reader.next_line().unwrap() else { break };
+            gate.push(raw.number, raw.bytes, &mut check);
         }
-        gate.finish(|number, _| read.push(number));
+        gate.finish(&reader, &mut check);
+        assert_eq!(reader.lines_read(), lines.len() as u64);
         read
     }
 
@@ -150,10 +197,26 @@ mod tests {
         lines[40_000] = "CUDA out of memory".into();
         let read = read_of(&lines);
         assert!((39_997..=40_081).all(|number| read.contains(&number)));
-        let mut once = read.clone();
-        once.sort_unstable();
-        assert!(once.windows(2).all(|pair| pair[0] < pair[1]), "none twice");
-        assert!((59_601..=60_000).all(|number| once.binary_search(&number).is_ok()), "the end is whole");
+        assert!(read.windows(2).all(|pair| pair[0] < pair[1]), "in order, none twice");
+        assert!((59_601..=60_000).all(|number| read.binary_search(&number).is_ok()), "the end is whole");
+        assert!((20_000..39_000).any(|number| read.contains(&number)), "samples");
         assert!(read.len() < 25_000);
+    }
+
+    #[test]
+    fn a_needle_that_is_noise_is_read_now_and_then() {
+        let mut lines: Vec<String> = (0..200_000).map(|n| format!("request {n} was refused: out of memory, as so often")).collect();
+        lines[150_000] = "something else is short".into();
+        let read = read_of(&lines);
+        assert!(read.len() < 60_000, "{}", read.len());
+        assert!((149_997..=150_081).all(|number| read.contains(&number)));
+    }
+
+    #[test]
+    fn very_long_lines_are_passed_over_or_read_by_what_they_hold() {
+        let mut lines: Vec<String> = (0..40).map(|n| format!("{n} {}", "quiet ".repeat(100_000))).collect();
+        lines[20] = format!("{} out of memory", "loud ".repeat(100_000));
+        let read = read_of(&lines);
+        assert!(read.contains(&21) && !read.contains(&15), "{read:?}");
     }
 }

@@ -40,6 +40,10 @@ const KEPT_TAIL: usize = 64 * 1024;
 const CUT_MARK: &[u8] = b" ... ";
 /// How much is asked for in one read.
 const BLOCK: usize = 128 * 1024;
+/// What is kept of the lines that were handed out or passed over.
+const HISTORY: usize = 256 * 1024;
+/// The size from which on the block is begun again at its front.
+const ROOM: usize = 8 * BLOCK;
 
 /// Where a log comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,6 +111,17 @@ impl<'a> RawLine<'a> {
     pub fn text(&self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.bytes)
     }
+}
+
+/// Why [`Reader::pass`] did not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// What was looked for is in the next line.
+    Found,
+    /// The next line has the number that it was to stop at.
+    Line,
+    /// The next line is not known yet, or there is none.
+    Unknown,
 }
 
 /// What the layers of a reader tell each other.
@@ -304,6 +319,60 @@ impl Reader {
         }
     }
 
+    /// Passes over lines that `find` finds nothing in, up to the line before the one with this number. `find` gets many
+    /// lines at once and gives the place of the first thing that it finds.
+    pub fn pass(&mut self, stop_at: u64, mut find: impl FnMut(&[u8]) -> Option<usize>) -> Stop {
+        while self.number + 1 < stop_at {
+            let most = usize::try_from(stop_at - self.number - 1).unwrap_or(usize::MAX);
+            let unread = &self.block[self.filled.clone()];
+            let (mut lines, mut end) = (0, 0);
+            for at in memchr::memchr_iter(b'\n', unread).take(most) {
+                lines += 1;
+                end = at + 1;
+            }
+            if lines == 0 {
+                if self.filled.len() > LONGEST_LINE || !self.refill() {
+                    return Stop::Unknown;
+                }
+                continue;
+            }
+            if let Some(at) = find(&unread[..end]) {
+                end = memchr::memrchr(b'\n', &unread[..at]).map_or(0, |before| before + 1);
+                self.number += memchr::memchr_iter(b'\n', &unread[..end]).count() as u64;
+                self.filled.start += end;
+                return Stop::Found;
+            }
+            self.number += lines;
+            self.filled.start += end;
+        }
+        Stop::Line
+    }
+
+    /// The lines before the next one that come after line `after`, in order: so many at most, and so many bytes.
+    pub fn before(&self, after: u64, lines: usize, bytes: usize) -> Vec<(u64, Vec<u8>)> {
+        let mut found: Vec<(u64, Vec<u8>)> = Vec::new();
+        let mut left = bytes;
+        let mut end = self.filled.start;
+        let mut number = self.number;
+        while number > after && found.len() < lines && end > 0 {
+            let start = memchr::memrchr(b'\n', &self.block[..end - 1]).map_or(0, |before| before + 1);
+            let line = &self.block[start..end];
+            let mut line = line.strip_suffix(b"\n").unwrap_or(line).to_vec();
+            line.truncate(bytes / 4);
+            if line.len() > left {
+                break;
+            }
+            left -= line.len();
+            let kept = without_nul(&mut line);
+            line.truncate(kept);
+            found.push((number, line));
+            number -= 1;
+            end = start;
+        }
+        found.reverse();
+        found
+    }
+
     /// Goes to the end of a line that is too long to be kept, and keeps its two ends.
     fn long_line(&mut self) -> RawLine<'_> {
         let mut tail = Vec::new();
@@ -333,14 +402,17 @@ impl Reader {
         RawLine { number: self.number, bytes: &self.long[..kept], cut: true }
     }
 
-    /// Reads some more; false at the end. The unread rest moves to the beginning of the block.
+    /// Reads some more; false at the end. When the block is full, the unread rest and the lines before it move to its
+    /// beginning.
     fn refill(&mut self) -> bool {
         if self.ended {
             return false;
         }
-        if self.filled.start > 0 {
-            self.block.copy_within(self.filled.clone(), 0);
-            self.filled = 0..self.filled.len();
+        if self.filled.end + BLOCK > ROOM && self.filled.start > HISTORY {
+            let from = self.filled.start - HISTORY;
+            let from = memchr::memchr(b'\n', &self.block[from..self.filled.start]).map_or(self.filled.start, |end| from + end + 1);
+            self.block.copy_within(from..self.filled.end, 0);
+            self.filled = self.filled.start - from..self.filled.end - from;
         }
         if self.block.len() < self.filled.end + BLOCK {
             self.block.resize(self.filled.end + BLOCK, 0);
@@ -370,6 +442,8 @@ fn without_nul(line: &mut [u8]) -> usize {
             kept += 1;
         }
     }
+    // What is left behind goes when the line is looked at again.
+    line[kept..].fill(0);
     kept
 }
 

@@ -186,6 +186,18 @@ fn a_missing_file_is_named_with_its_neighbours() {
 
 #[cfg(unix)]
 #[test]
+#[cfg(unix)]
+fn a_name_is_shown_and_not_obeyed() {
+    let folder = Folder::new();
+    folder.with("a\u{1b}[31mb", DEAD);
+    for name in ["a\u{1b}[31m", "\u{1b}]0;evil\u{7}\u{202e}.log"] {
+        let ran = oomdoc(&["analyze", folder.path(name).to_str().unwrap()]);
+        assert_eq!(ran.code, 2);
+        assert!(!ran.err.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{:?}", ran.err);
+    }
+}
+
+#[test]
 fn a_file_that_may_not_be_read_is_said_so() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new();
@@ -482,6 +494,7 @@ fn a_rule_that_is_wrong_is_refused_with_its_place() {
         ("cause", RULE.replace("model-auth", "bad-luck"), "bad-luck"),
         ("fact", RULE.replace("custom", "surprise"), "surprise"),
         ("pattern", format!("{RULE}pattern = '('\n"), "ours-license"),
+        ("frame", format!("{RULE}\n[[frame]]\nfunction = \"f\"\nstage = \"serve\"\n"), "[[frame]]"),
         ("placeholder", format!("{RULE}pattern = '{{frobs}} said'\n"), "frobs"),
     ] {
         folder.with(&format!("{name}/ours.toml"), rule);

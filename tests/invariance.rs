@@ -307,6 +307,28 @@ const WRAPPINGS: &[Wrapping] = &[
         },
     },
     Wrapping {
+        name: "journald monotonic",
+        kind: Kind::Carrier,
+        wrap: |lines| each(lines, |at, text| format!("[{:>5}.123456] gpu-7 serve[4711]: {text}", 1000 + at)),
+    },
+    Wrapping { name: "gitlab", kind: Kind::Carrier, wrap: |lines| each(lines, |at, text| format!("{} 01O {text}", stamp(at, 6))) },
+    Wrapping { name: "logcli", kind: Kind::Carrier, wrap: |lines| each(lines, |at, text| format!("{} {{app=\"llm\"}} {text}", stamp(at, 9))) },
+    Wrapping {
+        name: "endpoint",
+        kind: Kind::Carrier,
+        wrap: |lines| each(lines, |at, text| format!("2025/03/20 10:{:02}:{:02} ~ {text}", at / 120, at / 2 % 60)),
+    },
+    Wrapping {
+        name: "elastic",
+        kind: Kind::Carrier,
+        wrap: |lines| each(lines, |at, text| json!({"_index": "logs", "_source": {"@timestamp": stamp(at, 3), "message": text}}).to_string()),
+    },
+    Wrapping {
+        name: "datadog",
+        kind: Kind::Carrier,
+        wrap: |lines| each(lines, |at, text| json!({"id": "A", "attributes": {"timestamp": stamp(at, 3), "message": text}}).to_string()),
+    },
+    Wrapping {
         name: "ray actor",
         kind: Kind::Process,
         wrap: |lines| each(lines, |_, text| format!("(ServeReplica:llm pid=4711, ip=10.0.0.7) {text}")),
@@ -512,8 +534,7 @@ fn difference(fixture: &Fixture, lines: &[Line], added: usize, report: Result<Po
 }
 
 /// Runs tasks on all cores and fails with what they return.
-/// Runs all tasks. `known` is how many are known to come out wrong; the number only falls.
-fn all<T: Sync>(tasks: &[T], known: usize, run: impl Fn(&T) -> Option<String> + Sync) {
+fn all<T: Sync>(tasks: &[T], run: impl Fn(&T) -> Option<String> + Sync) {
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, Into::into) {
@@ -528,7 +549,7 @@ fn all<T: Sync>(tasks: &[T], known: usize, run: impl Fn(&T) -> Option<String> + 
     });
     let mut wrong = wrong.into_inner().unwrap();
     wrong.sort();
-    assert!(wrong.len() <= known, "{} of {}, {known} known:\n{}", wrong.len(), tasks.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), tasks.len(), wrong.join("\n"));
 }
 
 // ---------------------------------------------------------------------------------------------------------------- tests
@@ -536,7 +557,7 @@ fn all<T: Sync>(tasks: &[T], known: usize, run: impl Fn(&T) -> Option<String> + 
 #[test]
 fn every_wrapping_leaves_every_verdict() {
     let tasks: Vec<_> = WRAPPINGS.iter().flat_map(|w| fixtures().iter().map(move |f| (w, f))).filter(|(w, f)| refuses(w, f).is_none()).collect();
-    all(&tasks, 5, |(wrapping, fixture)| {
+    all(&tasks, |(wrapping, fixture)| {
         let lines = (wrapping.wrap)(&fixture.lines);
         let wrong = difference(fixture, &lines, 0, analyze(bytes_of(&lines)))?;
         Some(format!("{} | {}:{wrong}", wrapping.name, fixture.name))
@@ -554,7 +575,7 @@ fn every_pair_of_wrappings_leaves_the_verdict() {
             }
         }
     }
-    all(&tasks, 0, |(outer, inner, fixture)| {
+    all(&tasks, |(outer, inner, fixture)| {
         let lines = (outer.wrap)(&(inner.wrap)(&fixture.lines));
         let wrong = difference(fixture, &lines, 0, analyze(bytes_of(&lines)))?;
         Some(format!("{} ({}) | {}:{wrong}", outer.name, inner.name, fixture.name))
@@ -563,8 +584,13 @@ fn every_pair_of_wrappings_leaves_the_verdict() {
 
 #[test]
 fn every_encoding_leaves_every_verdict() {
-    let tasks: Vec<_> = ENCODINGS.iter().flat_map(|e| fixtures().iter().map(move |f| (e, f))).collect();
-    all(&tasks, 0, |(encoding, fixture)| {
+    // What is unpacked is the same bytes: a fourth of the logs, another one for each packer, shows that.
+    let is_taken = |encoding: &Encoding, e: usize, f: usize| encoding.layer != Layer::Packed || f % 4 == e % 4;
+    let mut tasks = Vec::new();
+    for (e, encoding) in ENCODINGS.iter().enumerate() {
+        tasks.extend(fixtures().iter().enumerate().filter(|(f, _)| is_taken(encoding, e, *f)).map(|(_, fixture)| (encoding, fixture)));
+    }
+    all(&tasks, |(encoding, fixture)| {
         let wrong = difference(fixture, &fixture.lines, encoding.added, analyze((encoding.encode)(&bytes_of(&fixture.lines))))?;
         Some(format!("{} | {}:{wrong}", encoding.name, fixture.name))
     });
@@ -581,14 +607,14 @@ fn every_pair_of_encodings_leaves_the_verdict() {
             let foreign = outer.layer == Layer::Characters && matches!(inner.name, "byte order mark" | "broken utf-8");
             // The mark of UTF-16 with NUL behind it is that of UTF-32.
             let foreign = foreign || outer.layer == Layer::Characters && inner.name == "nul bytes";
-            // The mark is a mark only at the very beginning.
-            let displaced = inner.name == "byte order mark" && outer.layer == Layer::Text && outer.name != "no final newline";
+            // The mark is a mark only at the very beginning, and rotation leaves its NUL bytes there.
+            let displaced = matches!(inner.name, "byte order mark" | "nul bytes") && outer.layer == Layer::Text && outer.name != "no final newline";
             if ordered && !foreign && !displaced {
                 tasks.extend(some_of(o * ENCODINGS.len() + i, 4).map(|fixture| (outer, inner, fixture)));
             }
         }
     }
-    all(&tasks, 0, |(outer, inner, fixture)| {
+    all(&tasks, |(outer, inner, fixture)| {
         let bytes = (outer.encode)(&(inner.encode)(&bytes_of(&fixture.lines)));
         let wrong = difference(fixture, &fixture.lines, outer.added + inner.added, analyze(bytes))?;
         Some(format!("{} ({}) | {}:{wrong}", outer.name, inner.name, fixture.name))
@@ -604,7 +630,7 @@ fn every_encoding_of_every_wrapping_leaves_the_verdict() {
             tasks.extend(some_of(3 + o * WRAPPINGS.len() + i, 3).filter(possible).map(|fixture| (encoding, wrapping, fixture)));
         }
     }
-    all(&tasks, 1, |(encoding, wrapping, fixture)| {
+    all(&tasks, |(encoding, wrapping, fixture)| {
         let lines = (wrapping.wrap)(&fixture.lines);
         let wrong = difference(fixture, &lines, encoding.added, analyze((encoding.encode)(&bytes_of(&lines))))?;
         Some(format!("{} ({}) | {}:{wrong}", encoding.name, wrapping.name, fixture.name))
@@ -615,7 +641,7 @@ fn every_encoding_of_every_wrapping_leaves_the_verdict() {
 /// stands. (Whether failing requests are an incident is told by how many of them there are.)
 #[test]
 fn a_log_cut_anywhere_is_read_and_cut_behind_the_proof_says_the_same() {
-    all(&fixtures().iter().collect::<Vec<_>>(), 0, |fixture| {
+    all(&fixtures().iter().collect::<Vec<_>>(), |fixture| {
         let bytes = bytes_of(&fixture.lines);
         let whole: usize = fixture.lines[..=fixture.plain.last].iter().map(|line| line.text.len() + 1).sum();
         let mut wrong = String::new();
@@ -674,7 +700,7 @@ fn pairs(fits: impl Fn(&Fixture) -> bool) -> Vec<(&'static Fixture, &'static Fix
 /// An unknown failure beside one that is known is taken for what followed from it, so that it need not be named.
 #[test]
 fn two_services_of_a_composition_have_both_verdicts() {
-    all(&pairs(|f| f.plain.cause != "unknown"), 26, |(a, b)| {
+    all(&pairs(|f| f.plain.cause != "unknown"), |(a, b)| {
         let report = analyze(mixed(a, b, ["alpha-1  | ", "beta-1   | "]));
         let causes: Vec<_> = report.iter().flat_map(|report| &report.incidents).map(|i| i.cause).collect();
         let missing: Vec<_> = [a, b].iter().map(|f| f.plain.cause).filter(|cause| !causes.contains(cause)).collect();
@@ -697,7 +723,7 @@ fn two_ranks_have_both_verdicts() {
     const FOLLOWS: &[&str] = &["collective-failure", "terminated", "internal-error", "unknown"];
     let killed = |text: &str| text.contains("signal") || text.contains("Killed");
     let own = |f: &Fixture| is_of_a_rank(f) && !FOLLOWS.contains(&f.plain.cause) && f.plain.proof.as_ref().is_some_and(|(_, text)| !killed(text));
-    all(&pairs(own), 4, |(a, b)| {
+    all(&pairs(own), |(a, b)| {
         let report = analyze(mixed(a, b, ["[rank0]: ", "[rank1]: "]));
         let incidents = || report.iter().flat_map(|report| &report.incidents);
         let said: Vec<_> = incidents().map(|i| i.cause).chain(incidents().flat_map(|i| &i.contributing).map(|c| c.cause)).collect();
@@ -710,7 +736,7 @@ fn two_ranks_have_both_verdicts() {
 /// Two ranks that print the same, line by line, are one incident with the figures of either.
 #[test]
 fn two_ranks_with_one_failure_are_one_incident() {
-    all(&fixtures().iter().filter(|f| is_of_a_rank(f)).collect::<Vec<_>>(), 0, |fixture| {
+    all(&fixtures().iter().filter(|f| is_of_a_rank(f)).collect::<Vec<_>>(), |fixture| {
         let twice = |line: &Line| ["[rank0]: ", "[rank1]: "].map(|prefix| Line { text: format!("{prefix}{}", line.text), ..line.clone() });
         let lines: Lines = fixture.lines.iter().flat_map(twice).collect();
         let wrong = difference(fixture, &lines, 0, analyze(bytes_of(&lines)))?;

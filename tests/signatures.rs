@@ -35,7 +35,7 @@ fn records(text: &str) -> Vec<Record> {
 }
 
 fn is_hit(table: &Table, records: &[Record], id: &str) -> bool {
-    let hit = |text: &str| table.hits(text, true).iter().any(|hit| hit.signature.id == id);
+    let hit = |text: &str| table.hits(text, |_| true).iter().any(|hit| hit.signature.id == id);
     records.iter().any(|record| hit(&record.message.flat().text) || record.exceptions.iter().any(|e| hit(&e.text.flat().text)))
 }
 

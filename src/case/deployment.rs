@@ -1,6 +1,7 @@
 //! What was running, as far as the log states it.
 
 use crate::case::{Case, Run};
+use crate::envelope::Origin;
 use crate::extract::arguments::{self, Arguments, Value};
 use crate::facts::{Fact, FactKind, Strength};
 use crate::post_mortem::{Deployment, Device, Figures};
@@ -35,10 +36,10 @@ pub fn figures_of(arguments: &Arguments) -> Figures {
     Figures { max_model_len: deployed.max_model_len, gpu_memory_utilization: deployed.gpu_memory_utilization, ..Figures::default() }
 }
 
-/// The engine that ran the model.
-pub fn engine(case: &Case) -> Option<String> {
-    let mut votes: Vec<(&str, u32)> = OUTERMOST.iter().map(|&engine| (engine, 0)).collect();
-    for fact in &case.facts {
+/// The engine that ran the model, as facts and the names of processes tell it.
+pub fn engine<'f>(facts: impl Iterator<Item = &'f Fact>, mut origins: impl Iterator<Item = &'f Origin>) -> Option<&'static str> {
+    let mut votes: Vec<(&'static str, u32)> = OUTERMOST.iter().map(|&engine| (engine, 0)).collect();
+    for fact in facts {
         let Some(engine) = fact.engine.as_deref() else { continue };
         let weight = match fact.kind {
             FactKind::Arguments | FactKind::RunStart => 40,
@@ -59,14 +60,14 @@ pub fn engine(case: &Case) -> Option<String> {
             .any(|start| name.starts_with(start))
     };
     if let Some(vote) = votes.iter_mut().find(|(name, _)| *name == "vllm")
-        && case.origins.iter().any(|origin| origin.process.as_deref().is_some_and(is_of_vllm))
+        && origins.any(|origin| origin.process.as_deref().is_some_and(is_of_vllm))
     {
         vote.1 += 20;
     }
     let most_of_a_server = votes.iter().take(SERVERS).map(|&(_, votes)| votes).max().unwrap_or(0);
     let server = votes.iter().take(SERVERS).find(|&&(_, votes)| votes >= 6 && votes * 5 >= most_of_a_server);
     let any = || votes.iter().find(|&&(_, votes)| votes >= 6).or_else(|| votes.iter().find(|&&(_, votes)| votes > 0));
-    server.or_else(any).map(|(name, _)| (*name).to_owned())
+    server.or_else(any).map(|&(name, _)| name)
 }
 
 /// True for the table of one server, which knows no other program.
@@ -88,16 +89,22 @@ pub fn speaks_of(software: &str, engine: Option<&str>) -> bool {
     engine.is_some_and(|engine| own.contains(&engine))
 }
 
-/// The deployment of a run, completed from the other runs.
+/// The deployment of a run, completed from the other runs of its service.
 pub fn deployment(case: &Case, run: Option<&Run>) -> Deployment {
-    let mut deployment = Deployment { engine: engine(case), ..Deployment::default() };
+    let engine = run.map_or(case.engine(), |run| case.engine_of(run.container.as_deref()));
+    let mut deployment = Deployment { engine: engine.map(str::to_owned), ..Deployment::default() };
     let own: Vec<&Fact> = run.map(|run| run.facts.iter().map(|&i| &case.facts[i]).collect()).unwrap_or_default();
-    let all: Vec<&Fact> = case.facts.iter().collect();
+    let speaks_for_itself = own.iter().any(|fact| matches!(fact.kind, FactKind::RunStart | FactKind::Arguments));
+    let is_of_the_service = |fact: &&Fact| {
+        let container = case.container(fact);
+        run.is_none_or(|run| !speaks_for_itself || container == run.container.as_deref() || case.own_engine(container).is_none())
+    };
+    let all: Vec<&Fact> = case.facts.iter().filter(is_of_the_service).collect();
     for facts in [&own, &all] {
         read_arguments(&mut deployment, facts);
         read_context(&mut deployment, facts);
     }
-    deployment.devices = devices(case);
+    deployment.devices = devices(&all);
     deployment
 }
 
@@ -153,9 +160,9 @@ fn hub_id(path: &str) -> Option<String> {
     Some(folder.replacen("--", "/", 1))
 }
 
-fn devices(case: &Case) -> Vec<Device> {
+fn devices(facts: &[&Fact]) -> Vec<Device> {
     let mut devices: Vec<Device> = Vec::new();
-    for fact in &case.facts {
+    for fact in facts {
         let Some(index) = fact.figures.device.or_else(|| fact.figures.total_bytes.map(|_| 0)) else { continue };
         let name = fact.word("device_name").map(str::to_owned);
         let known = devices.iter().position(|device| device.index == index);

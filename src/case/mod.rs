@@ -5,7 +5,7 @@ pub mod ledger;
 pub mod timeline;
 pub mod trends;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::envelope::{Level, Origin, OriginId};
@@ -14,8 +14,8 @@ use crate::post_mortem::{Figures, Phase};
 
 /// Facts of one rule and origin beyond this number are only counted.
 const KEPT_OF_A_KIND: u64 = 200;
-/// Facts beyond this number are only counted.
-const MAX_FACTS: usize = 60_000;
+/// Bytes of facts beyond this number are only counted.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// Takes facts as they come and keeps a bounded number of them.
 #[derive(Default)]
@@ -24,6 +24,8 @@ pub struct Collector {
     seen: HashMap<(Arc<str>, OriginId, bool), (u64, usize)>,
     /// How many facts there were when the last that is not periodic came.
     event: usize,
+    /// Bytes of the facts, about.
+    bytes: usize,
 }
 
 impl Collector {
@@ -36,20 +38,23 @@ impl Collector {
         let next = self.facts.len();
         let (count, last) = self.seen.entry(key).or_insert((0, next));
         *count += fact.repeats;
-        let full = *count > limit || next >= MAX_FACTS;
+        let no_room = self.bytes >= MAX_BYTES;
+        let full = *count > limit || no_room;
         if full && let Some(kept) = self.facts.get_mut(*last) {
             // The newest takes the last place, so that the end of a log is known whatever its length.
             let repeats = kept.repeats + fact.repeats;
             // A series is interrupted by any fact that is not periodic, which starts a new one.
-            if *last >= self.event || next >= MAX_FACTS || !periodic {
+            if *last >= self.event || no_room || !periodic {
                 *kept = Fact { repeats, ..fact };
                 return;
             }
             *last = next;
+            self.bytes += size_of::<Fact>() + fact.place.text.len();
             self.facts.push(fact);
             return;
         }
         *last = next;
+        self.bytes += size_of::<Fact>() + fact.place.text.len();
         if !periodic {
             self.event = next + 1;
         }
@@ -92,14 +97,21 @@ pub struct Case {
     pub lines: u64,
     /// The year to assume for stamps that have none.
     pub year: Option<i32>,
+    /// The engine of the log as a whole, and of each container that has one of its own.
+    engine: Option<&'static str>,
+    engines: BTreeMap<Option<String>, &'static str>,
 }
 
 impl Case {
     /// Puts facts in order.
     pub fn new(facts: Vec<Fact>, origins: Vec<Origin>, lines: u64, year: Option<i32>) -> Self {
-        let mut case = Case { stages: Vec::new(), facts, runs: Vec::new(), origins, lines, year };
-        let engine = deployment::engine(&case);
-        case.settle_meanings(engine.as_deref());
+        let mut case = Case { stages: Vec::new(), facts, runs: Vec::new(), origins, lines, year, engine: None, engines: BTreeMap::new() };
+        case.tell_engines();
+        case.settle_meanings();
+        // Words that turned out to be another program's name no engine any more, unless nothing else does.
+        let guessed = case.engine;
+        case.tell_engines();
+        case.engine = case.engine.or(guessed);
         case.stages = vec![None; case.facts.len()];
         case.split_into_runs();
         for index in 0..case.runs.len() {
@@ -108,12 +120,45 @@ impl Case {
         case
     }
 
+    /// Which engine ran in each container. Hosts run none: what they say is of the engine that the log is of.
+    fn tell_engines(&mut self) {
+        self.engine = deployment::engine(self.facts.iter(), self.origins.iter());
+        let containers: BTreeSet<Option<&str>> = self.facts.iter().map(|fact| self.container(fact)).collect();
+        if containers.len() < 2 {
+            return;
+        }
+        let engine = |container: Option<&str>| {
+            let facts = self.facts.iter().filter(|fact| self.container(fact) == container);
+            let origins = self.origins.iter().filter(|origin| origin.container.as_deref() == container);
+            deployment::engine(facts, origins).filter(|engine| !matches!(*engine, "kernel" | "kubernetes"))
+        };
+        self.engines = containers.into_iter().filter_map(|name| Some((name.map(str::to_owned), engine(name)?))).collect();
+    }
+
+    /// The engine of the log as a whole.
+    pub fn engine(&self) -> Option<&'static str> {
+        self.engine
+    }
+
+    /// The engine that a container runs, as far as it says so itself.
+    pub fn own_engine(&self, container: Option<&str>) -> Option<&'static str> {
+        self.engines.get(&container.map(str::to_owned)).copied()
+    }
+
+    /// The engine that a container runs: its own, else that of the log.
+    pub fn engine_of(&self, container: Option<&str>) -> Option<&'static str> {
+        self.own_engine(container).or(self.engine)
+    }
+
     /// Leaves each text one meaning, now that the engine is known: a server's table speaks of that server. What only
     /// another server's table knows is a guess, and none where the text is no failure by its form.
-    fn settle_meanings(&mut self, engine: Option<&str>) {
-        self.facts.retain(|fact| fact.strength != Strength::Weak || deployment::speaks_of(&fact.software, engine));
+    fn settle_meanings(&mut self) {
+        let engines: Vec<_> = self.origins.iter().map(|origin| self.engine_of(origin.container.as_deref())).collect();
+        let engine_of = |fact: &Fact| engines.get(fact.place.origin.0 as usize).copied().unwrap_or(self.engine);
+        self.facts.retain(|fact| fact.strength != Strength::Weak || deployment::speaks_of(&fact.software, engine_of(fact)));
         let place = |fact: &Fact| (fact.place.origin, fact.place.first_line, fact.place.part);
         let is_foreign = |fact: &Fact| {
+            let engine = engine_of(fact);
             engine.is_some() && fact.kind.is_failure() && deployment::is_of_a_server(&fact.software) && !deployment::speaks_of(&fact.software, engine)
         };
         let known: HashSet<_> =
@@ -131,24 +176,40 @@ impl Case {
         self.facts.retain(|fact| !fact.kind.is_failure() || fact.strength != Strength::Exact || meant.insert(place(fact)));
     }
 
-    fn container(&self, fact: &Fact) -> Option<String> {
-        self.origins.get(fact.place.origin.0 as usize).and_then(|origin| origin.container.clone())
+    /// The container that wrote a fact.
+    pub fn container(&self, fact: &Fact) -> Option<&str> {
+        self.origins.get(fact.place.origin.0 as usize).and_then(|origin| origin.container.as_deref())
+    }
+
+    /// The rank that wrote a fact, when the log names it.
+    pub fn rank_of(&self, fact: &Fact) -> Option<u32> {
+        self.origins.get(fact.place.origin.0 as usize).and_then(|origin| origin.rank).or(fact.rank)
+    }
+
+    /// True for facts of two ranks: neither explains nor closes what the other one says of itself.
+    pub fn are_of_two_ranks(&self, a: &Fact, b: &Fact) -> bool {
+        matches!((self.rank_of(a), self.rank_of(b)), (Some(a), Some(b)) if a != b)
     }
 
     fn split_into_runs(&mut self) {
         // The open run of each container, and which start marks it has seen from which origin.
         let mut open: BTreeMap<Option<String>, usize> = BTreeMap::new();
         let mut starts: HashMap<usize, Vec<(Arc<str>, OriginId)>> = HashMap::new();
+        let mut hosts = Hosts::default();
         for index in 0..self.facts.len() {
             let fact = &self.facts[index];
-            let container = self.container(fact);
-            // The kernel speaks of the run that is on.
-            let of_kernel = container.as_deref() == Some("kernel") && !self.runs.is_empty();
-            let mut run = if of_kernel { Some(self.runs.len() - 1) } else { open.get(&container).copied() };
-            if run.is_none() && self.runs.len() == 1 && self.runs[0].container.as_deref() == Some("kernel") {
-                // So far only the kernel has spoken; it spoke of the run that begins here.
-                self.runs[0].container.clone_from(&container);
-                run = Some(0);
+            let container = self.container(fact).map(str::to_owned);
+            let host = container.as_deref().and_then(host_around);
+            let mut run = match host {
+                Some(around) => hosts.spoken_of(around, fact),
+                None => open.get(&container).copied().or_else(|| hosts.waiting_for(container.as_deref())),
+            };
+            if host.is_none()
+                && let Some(run) = run
+                && self.runs[run].container.as_deref().is_some_and(|own| host_around(own).is_some())
+            {
+                // So far only the host has spoken; it spoke of the run that begins here.
+                self.runs[run].container.clone_from(&container);
             }
             if fact.kind == FactKind::RunStart {
                 let mark = (fact.rule.clone(), fact.place.origin);
@@ -165,10 +226,14 @@ impl Case {
                 self.runs.push(Run { container: container.clone(), ..Run::default() });
                 self.runs.len() - 1
             });
-            if !of_kernel {
-                open.insert(container, run);
-            }
             let fact = &self.facts[index];
+            match host {
+                Some(around) => hosts.spoke(around, run),
+                None => {
+                    hosts.heard(container.as_deref(), self.origins.get(fact.place.origin.0 as usize).and_then(|origin| origin.pid), run);
+                    open.insert(container, run);
+                }
+            }
             if fact.kind == FactKind::RunStart {
                 starts.entry(run).or_default().push((fact.rule.clone(), fact.place.origin));
                 self.runs[run].has_start = true;
@@ -249,8 +314,58 @@ impl Case {
     }
 }
 
+/// What hosts say: the kernel and the manager of services speak of the processes that run on them.
+#[derive(Default)]
+struct Hosts {
+    /// The run that wrote last, within each container around hosts and everywhere (`""`).
+    last: BTreeMap<String, usize>,
+    /// The runs that hosts began, which are of what begins after.
+    waiting: BTreeMap<String, usize>,
+    by_pid: HashMap<u32, usize>,
+}
+
+impl Hosts {
+    /// The run that a host's line is about: the one whose process it names, else the one that wrote last.
+    fn spoken_of(&self, around: &str, fact: &Fact) -> Option<usize> {
+        let pid = fact.number("pid").and_then(|pid| u32::try_from(pid).ok());
+        pid.and_then(|pid| self.by_pid.get(&pid)).or_else(|| self.last.get(around)).or_else(|| self.waiting.get(around)).copied()
+    }
+
+    /// Notes that a host spoke of a run.
+    fn spoke(&mut self, around: &str, run: usize) {
+        if !self.last.contains_key(around) {
+            self.waiting.insert(around.to_owned(), run);
+        }
+    }
+
+    /// The run that a host has begun for a container.
+    fn waiting_for(&mut self, container: Option<&str>) -> Option<usize> {
+        self.waiting.remove(around(container)).or_else(|| self.waiting.remove(""))
+    }
+
+    /// Notes that a run's own process wrote.
+    fn heard(&mut self, container: Option<&str>, pid: Option<u32>, run: usize) {
+        self.last.insert(String::new(), run);
+        self.last.insert(around(container).to_owned(), run);
+        if let Some(pid) = pid {
+            self.by_pid.insert(pid, run);
+        }
+    }
+}
+
+/// What is around the container: `web-1` of `web-1/vllm`.
+fn around(container: Option<&str>) -> &str {
+    container.and_then(|name| name.rsplit_once('/')).map_or("", |(around, _)| around)
+}
+
+/// For a container that is a host's own voice: what is around it.
+fn host_around(container: &str) -> Option<&str> {
+    let name = container.rsplit('/').next().unwrap_or(container);
+    matches!(name, "kernel" | "systemd").then(|| around(Some(container)))
+}
+
 /// Fills what a message does not say from an earlier one.
-fn complete(figures: &mut Figures, earlier: &Figures) {
+pub fn complete(figures: &mut Figures, earlier: &Figures) {
     macro_rules! fill {
         ($($field:ident),*) => { $( if figures.$field.is_none() { figures.$field.clone_from(&earlier.$field); } )* };
     }
@@ -324,7 +439,9 @@ impl Situation<'_> {
 
     /// True when the log shows more than one rank.
     pub fn has_several_ranks(&self) -> bool {
-        let named = self.case.origins.iter().any(|origin| origin.rank.is_some_and(|rank| rank > 0));
+        let engine = self.engine;
+        let is_own = |origin: &&Origin| self.case.engine_of(origin.container.as_deref()) == engine;
+        let named = self.case.origins.iter().filter(is_own).any(|origin| origin.rank.is_some_and(|rank| rank > 0));
         named
             || self
                 .run

@@ -1,8 +1,9 @@
 //! What happened when: the marks, failures and ends of a case on one time line.
 
 use crate::case::Case;
-use crate::facts::{Fact, FactKind, Strength};
+use crate::facts::{Ends, Fact, FactKind, Strength};
 use crate::post_mortem::Event;
+use crate::report::redact::cut_before;
 use crate::time::{Timeline, iso};
 
 /// Entries beyond this number are left out from the middle.
@@ -67,7 +68,7 @@ fn kind_of(fact: &Fact) -> Option<String> {
         FactKind::StopSignal => "told-to-stop",
         FactKind::Completed => "completed",
         FactKind::ProcessExit => "process-ended",
-        FactKind::Symptom if fact.ends.is_some() => "process-ended",
+        FactKind::Symptom if fact.ends == Some(Ends::Process) => "process-ended",
         kind if kind.is_failure() && fact.strength > Strength::Form || fact.is_exception && kind.is_failure() => "failed",
         _ => return None,
     };
@@ -77,7 +78,7 @@ fn kind_of(fact: &Fact) -> Option<String> {
 fn shortened(text: &str) -> String {
     let line = text.lines().next().unwrap_or("").trim();
     match line.char_indices().nth(SHOWN) {
-        Some((cut, _)) => format!("{}…", &line[..cut]),
+        Some((cut, _)) => format!("{}…", &line[..cut_before(line, cut)]),
         None => line.to_owned(),
     }
 }

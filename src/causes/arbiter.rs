@@ -50,13 +50,13 @@ struct Episode {
 }
 
 /// The verdicts on a case, the gravest first.
-pub fn verdicts(case: &Case, engine: Option<&str>, model: Option<&str>) -> Vec<Verdict> {
+pub fn verdicts(case: &Case) -> Vec<Verdict> {
     let mut verdicts: Vec<Verdict> = Vec::new();
     for (index, run) in case.runs.iter().enumerate() {
         let saturated = run.ready.and_then(|_| saturation(case, &run.facts));
         for episode in episodes(case, run) {
-            if let Some(verdict) = judge(case, index, run, &episode, engine, model) {
-                merge(&mut verdicts, verdict);
+            if let Some(verdict) = judge(case, index, run, &episode) {
+                merge(case, &mut verdicts, verdict);
             }
         }
         if let Some((first, last, times)) = saturated
@@ -100,19 +100,31 @@ fn overload(case: &Case, run: usize, first: usize, last: usize, times: u64) -> O
     })
 }
 
-/// Crash loops and repeated request failures are one incident, with the figures of the last.
-fn merge(verdicts: &mut Vec<Verdict>, new: Verdict) {
-    let same = verdicts.iter_mut().find(|old| old.cause.id == new.cause.id && old.impact == new.impact);
+/// Crash loops and repeated request failures of one service are one incident, with the figures of the last.
+fn merge(case: &Case, verdicts: &mut Vec<Verdict>, new: Verdict) {
+    let service = |verdict: &Verdict| case.runs[verdict.run].container.as_deref().map(service_of);
+    let same = verdicts.iter_mut().find(|old| old.cause.id == new.cause.id && old.impact == new.impact && service(old) == service(&new));
     match same {
         Some(old) => {
             let occurrences = old.occurrences + new.occurrences;
-            if new.confidence + 0.05 >= old.confidence {
-                *old = new;
+            let mut other = new;
+            if other.confidence + 0.05 >= old.confidence {
+                std::mem::swap(old, &mut other);
             }
             old.occurrences = occurrences;
+            let helped = |cause: &'static str| old.contributing.iter().all(|known| known.cause != cause);
+            let more: Vec<_> = other.contributing.into_iter().filter(|c| helped(c.cause)).collect();
+            old.contributing.extend(more);
         }
         None => verdicts.push(new),
     }
+}
+
+/// The service of a container: its name up to the number or hash that tells replicas apart.
+fn service_of(container: &str) -> &str {
+    let is_generated = |part: &str| part.bytes().any(|b| b.is_ascii_digit());
+    let end = container.match_indices('-').find(|(at, _)| container[at + 1..].split('-').next().is_some_and(is_generated)).map(|(at, _)| at);
+    end.map_or(container, |end| &container[..end])
 }
 
 fn is_trouble(fact: &Fact) -> bool {
@@ -145,22 +157,28 @@ fn episodes(case: &Case, run: &Run) -> Vec<Episode> {
         if current.is_empty() || !is_health(fact) {
             continue;
         }
-        let fatal = current.iter().any(|&i| ends_process(&case.facts[i]));
-        let fails = current.iter().any(|&i| case.facts[i].kind.is_failure());
-        let same_process = current.iter().all(|&i| case.facts[i].place.origin == fact.place.origin || !case.facts[i].kind.is_failure());
+        // The software says itself that it goes on; of another rank it knows nothing.
+        let is_retry = fact.kind == FactKind::Retry;
+        let (mut closing, others): (Vec<usize>, Vec<usize>) =
+            std::mem::take(&mut current).into_iter().partition(|&i| !is_retry || !case.are_of_two_ranks(fact, &case.facts[i]));
+        let fatal = closing.iter().any(|&i| ends_process(&case.facts[i]));
+        let fails = closing.iter().any(|&i| case.facts[i].kind.is_failure());
+        let same_process = closing.iter().all(|&i| case.facts[i].place.origin == fact.place.origin || !case.facts[i].kind.is_failure());
         let closes = match fact.kind {
             FactKind::RequestServed | FactKind::Completed => !fatal,
-            // The software says itself that it goes on.
             FactKind::Retry => true,
             _ => !fatal && same_process,
         };
         if closes && fails {
             let served_after = fact.kind == FactKind::RequestServed;
-            episodes.push(Episode { facts: std::mem::take(&mut current), survived: true, served_after });
-        } else if closes && !fails {
+            episodes.push(Episode { facts: std::mem::take(&mut closing), survived: true, served_after });
+        } else if closes {
             // Hints and symptoms alone are forgotten when the process goes on; hints still count as context.
-            current.retain(|&i| case.facts[i].kind == FactKind::Hint);
+            closing.retain(|&i| case.facts[i].kind == FactKind::Hint);
         }
+        current = closing;
+        current.extend(others);
+        current.sort_unstable();
     }
     if !current.is_empty() {
         episodes.push(Episode { facts: current, survived: false, served_after: false });
@@ -193,8 +211,9 @@ fn is_of_a_client(fact: &Fact) -> bool {
         || fact.kind == FactKind::Overload && fact.repeats < 3
 }
 
-fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Option<&str>, model: Option<&str>) -> Option<Verdict> {
+fn judge<'c>(case: &'c Case, run_index: usize, run: &'c Run, episode: &Episode) -> Option<Verdict> {
     let facts = &case.facts;
+    let engine = case.engine_of(run.container.as_deref());
     let mut candidates: Vec<usize> = episode.facts.iter().copied().filter(|&i| facts[i].kind.is_failure()).collect();
     let was_up = episode.served_after || run.ready.is_some_and(|ready| episode.facts.first().is_some_and(|&first| ready < first));
     let fatal = episode.facts.iter().any(|&i| ends_process(&facts[i]));
@@ -244,8 +263,11 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
     if unexplained_form && !died {
         return None;
     }
-    candidates.sort_by_key(|&i| (standing(&facts[i]), facts[i].place.first_line, facts[i].place.part, Reverse(facts[i].priority)));
-    let first = said_by_the_engine(facts, &candidates).or(candidates.first().copied())?;
+    // Who stopped it, if somebody says so, is more than that it was stopped.
+    let is_mute = |fact: &Fact| fact.kind == FactKind::StopSignal && fact.word("reason").is_none();
+    candidates
+        .sort_by_key(|&i| (standing(&facts[i]), is_mute(&facts[i]), facts[i].place.first_line, facts[i].place.part, Reverse(facts[i].priority)));
+    let first = said_by_the_engine(case, &candidates).or(candidates.first().copied())?;
     // Of the copies of one message the most complete is decisive.
     let same = |i: usize| facts[i].kind == facts[first].kind && standing(&facts[i]) == standing(&facts[first]);
     let root = candidates
@@ -254,7 +276,15 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
         .filter(|&i| same(i) && is_copy(&facts[first], &facts[i]))
         .max_by_key(|&i| (facts[i].figures.known(), Reverse(i)))?;
 
-    let situation = situation(case, run, root, first, engine, model);
+    let says_start_failed = |fact: &Fact| fact.kind == FactKind::Symptom && fact.word("reason").is_some_and(|reason| reason.contains("tart"));
+    let start_failed = run.ready.is_none() && episode.facts.iter().any(|&i| says_start_failed(&facts[i]));
+    let at_start = |mut situation: Situation<'c>, index: usize| {
+        if start_failed {
+            situation.stage = Some(starting(situation.stage, case.stages[index]));
+        }
+        situation
+    };
+    let situation = at_start(situation(case, run, root, first), first);
     let claimed = claims(&situation);
     let (cause, weight) = claimed.first().map(|(cause, claim)| (*cause, claim.weight))?;
     let mut contributing: Vec<Contributing> = claimed
@@ -274,23 +304,26 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
         if !fact.kind.is_failure() {
             match fact.kind {
                 FactKind::Hint => context.push(i),
+                FactKind::StopSignal if facts[root].kind == FactKind::StopSignal && fact.word("reason").is_some() => proof.push(i),
                 _ => symptoms.push(i),
             }
             continue;
         }
-        let own = situation_of(case, run, i, engine, model);
+        let own = at_start(situation_of(case, run, i), i);
         let best = claims(&own).into_iter().next().map(|(cause, claim)| (cause, claim.weight));
         match best {
             Some((other, _))
                 if other.id == cause.id && fact.strength >= Strength::Weak
                     || is_copy(&facts[root], fact)
-                    || is_refusal_behind(&facts[root], fact) =>
+                    || is_refusal_behind(&facts[root], fact) && !case.are_of_two_ranks(&facts[root], fact) =>
             {
                 proof.push(i)
             }
             Some((other, other_weight)) => {
                 symptoms.push(i);
-                let competes = standing(fact) <= 2 && other.id != "unknown" && !fact.kind.may_follow();
+                // A kernel that faults on another rank does not follow from what this one says.
+                let may_follow = fact.kind.may_follow() && !(fact.kind == FactKind::KernelFault && case.are_of_two_ranks(&facts[root], fact));
+                let competes = standing(fact) <= 2 && other.id != "unknown" && !may_follow;
                 if competes && contributing.iter().all(|c| c.cause != other.id) {
                     let reason = format!("line {} says so in its own right", fact.place.first_line);
                     contributing.push(Contributing { cause: other.id, confidence: round((other_weight * 0.5).min(0.5)), reason });
@@ -314,7 +347,8 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
         }
     }
     // Ollama's server outlives its runners.
-    let answered = engine == Some("ollama") && episode.facts.iter().any(|&i| &*facts[i].rule == "web-5xx" || facts[i].ends == Some(Ends::Request));
+    let is_outlived = |fact: &Fact| &*fact.rule == "web-5xx" || fact.ends == Some(Ends::Request) || fact.word("process") == Some("runner");
+    let answered = engine == Some("ollama") && episode.facts.iter().any(|&i| is_outlived(&facts[i]));
     let one_request = answered || episode.facts.iter().any(|&i| facts[i].ends == Some(Ends::Request)) && !fatal;
     let impact = if died && !one_request {
         Impact::ProcessDied
@@ -323,8 +357,15 @@ fn judge(case: &Case, run_index: usize, run: &Run, episode: &Episode, engine: Op
     } else {
         Impact::RequestsFailed
     };
-    let occurrences =
-        if impact == Impact::ProcessDied { 1 } else { proof.iter().map(|&i| facts[i].repeats).max().unwrap_or(1).max(count_distinct(case, &proof)) };
+    // An answer with an error stands for one request, however many lines speak of it.
+    let refused = episode.facts.iter().filter(|&&i| matches!(&*facts[i].rule, "web-5xx" | "ollama-gin-500")).count() as u64;
+    let occurrences = if impact == Impact::ProcessDied {
+        1
+    } else if answered && refused > 0 {
+        refused
+    } else {
+        proof.iter().map(|&i| facts[i].repeats).max().unwrap_or(1).max(count_distinct(case, &proof))
+    };
     Some(Verdict {
         cause,
         confidence: round(weight),
@@ -353,6 +394,11 @@ fn unexplained(case: &Case, run: &Run, episode: &Episode, known_by_form: Vec<usi
     }
     let of = |wanted: &dyn Fn(&Fact) -> bool| -> Vec<usize> { episode.facts.iter().copied().filter(|&i| wanted(&facts[i])).collect() };
     let signals = of(&|f| exit_signal(f).is_some());
+    // Who ended it, and why, is said by what manages it: the signal is how.
+    let stopped_for = of(&|f| f.kind == FactKind::StopSignal && f.word("reason").is_some());
+    if !stopped_for.is_empty() && signals.iter().all(|&i| matches!(exit_signal(&facts[i]), Some(2 | 9 | 15))) {
+        return stopped_for;
+    }
     if !signals.is_empty() {
         return signals;
     }
@@ -368,20 +414,18 @@ fn unexplained(case: &Case, run: &Run, episode: &Episode, known_by_form: Vec<usi
 }
 
 /// An allocator says that memory was refused; the engine's own sentence that follows says what it was for.
-fn said_by_the_engine(facts: &[Fact], candidates: &[usize]) -> Option<usize> {
+fn said_by_the_engine(case: &Case, candidates: &[usize]) -> Option<usize> {
+    let facts = &case.facts;
     let refusal = &facts[*candidates.first()?];
     if !matches!(refusal.kind, FactKind::OutOfMemory | FactKind::HostMemory) {
         return None;
     }
-    let says_what_for = |fact: &Fact| {
-        matches!(
-            fact.kind,
-            FactKind::WeightsTooLarge | FactKind::PrefillTooLarge | FactKind::KvCacheTooSmall | FactKind::SamplerTooLarge | FactKind::CaptureFailed
-        )
-    };
     candidates.iter().copied().find(|&i| {
         let fact = &facts[i];
-        says_what_for(fact) && fact.strength == Strength::Exact && fact.place.first_line <= refusal.place.last_line + 120
+        fact.kind.says_what_for()
+            && fact.strength == Strength::Exact
+            && fact.place.first_line <= refusal.place.last_line + 120
+            && !case.are_of_two_ranks(refusal, fact)
     })
 }
 
@@ -418,15 +462,22 @@ fn is_copy(a: &Fact, b: &Fact) -> bool {
 /// True for the allocator's refusal that the engine's sentence is about: it gives the figures.
 fn is_refusal_behind(sentence: &Fact, fact: &Fact) -> bool {
     matches!(fact.kind, FactKind::OutOfMemory | FactKind::HostMemory)
-        && matches!(
-            sentence.kind,
-            FactKind::WeightsTooLarge | FactKind::PrefillTooLarge | FactKind::KvCacheTooSmall | FactKind::SamplerTooLarge | FactKind::CaptureFailed
-        )
+        && sentence.kind.says_what_for()
         && fact.place.first_line.abs_diff(sentence.place.first_line) <= 120
 }
 
-fn situation<'c>(case: &'c Case, run: &'c Run, root: usize, first: usize, engine: Option<&'c str>, model: Option<&'c str>) -> Situation<'c> {
-    let mut situation = situation_of(case, run, root, engine, model);
+/// What a process was at whose launcher says that its start failed: it never served.
+fn starting(told: Option<Stage>, by_marks: Option<Stage>) -> Stage {
+    match (told, by_marks) {
+        (Some(Stage::Prefill | Stage::Decode), _) => Stage::Profile,
+        (None | Some(Stage::Serve), Some(marked)) if !matches!(marked, Stage::Serve | Stage::Prefill | Stage::Decode) => marked,
+        (None | Some(Stage::Serve), _) => Stage::Load,
+        (Some(stage), _) => stage,
+    }
+}
+
+fn situation<'c>(case: &'c Case, run: &'c Run, root: usize, first: usize) -> Situation<'c> {
+    let mut situation = situation_of(case, run, root);
     // The copy that came first knows the stage best: it has the traceback, or stands nearest to the marks.
     let earlier = &case.facts[first];
     if !case.facts[root].stage_is_proven {
@@ -435,10 +486,12 @@ fn situation<'c>(case: &'c Case, run: &'c Run, root: usize, first: usize, engine
     situation
 }
 
-fn situation_of<'c>(case: &'c Case, run: &'c Run, index: usize, engine: Option<&'c str>, model: Option<&'c str>) -> Situation<'c> {
+fn situation_of<'c>(case: &'c Case, run: &'c Run, index: usize) -> Situation<'c> {
     let fact = &case.facts[index];
     let stage = if fact.stage_is_proven { fact.stage } else { case.stages[index].or(fact.stage) };
-    Situation { case, run, fact, stage, figures: case.figures_at(run, index, &[]), engine, model }
+    let engine = case.engine_of(run.container.as_deref());
+    // Judgements do not depend on the model's name.
+    Situation { case, run, fact, stage, figures: case.figures_at(run, index, &[]), engine, model: None }
 }
 
 /// What the causes make of a failure, the heaviest claim first. A user's own rule names its cause itself.

@@ -24,6 +24,10 @@ kernel that runs on it.",
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
+    // A kernel that the log has said this GPU cannot run is not missing: it was left out.
+    if s.is(FactKind::Dependency) && s.fact.word("scope") == Some("kernel") && s.hinted(FactKind::GpuArch) {
+        return Claim::new(stated(s), "the kernel that is asked for does not run on this GPU");
+    }
     direct(s, FactKind::GpuArch, "there is no code for this GPU")
 }
 

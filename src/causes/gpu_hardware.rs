@@ -29,8 +29,31 @@ fn headline(s: &Situation<'_>) -> String {
     said(s)
 }
 
-fn explanation(_: &Situation<'_>) -> String {
-    "The driver reports a fault of the device or of its connection; no setting of the server causes it.".to_owned()
+fn explanation(s: &Situation<'_>) -> String {
+    let text = "The driver reports a fault of the device or of its connection; no setting of the server causes it.";
+    match s.fact.number("value").and_then(xid) {
+        Some(meaning) => format!("{text} This Xid means: {meaning}."),
+        None => text.to_owned(),
+    }
+}
+
+/// What the driver means by an Xid (NVIDIA, "Xid errors").
+fn xid(number: i64) -> Option<&'static str> {
+    Some(match number {
+        48 => "a double-bit ECC error, which memory could not correct",
+        54 => "the auxiliary power of the card is not connected",
+        61 | 62 => "a microcontroller on the card halted",
+        63 => "a faulty row or page of memory was taken out of use",
+        64 => "a faulty row or page of memory could not be taken out of use",
+        74 => "an error on NVLink",
+        79 => "the GPU has fallen off the bus: power, heat, the slot or its cable",
+        92 => "single-bit ECC errors at a high rate",
+        94 => "a memory error that was contained: only the program that met it had to end",
+        95 => "a memory error that was not contained: the GPU has to be reset",
+        119 | 120 => "the GPU's system processor (GSP) does not answer",
+        140 => "an ECC error that could not be recovered from",
+        _ => return None,
+    })
 }
 
 fn remedies(_: &Situation<'_>) -> Vec<Remedy> {

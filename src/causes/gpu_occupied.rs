@@ -62,8 +62,8 @@ fn headline(s: &Situation<'_>) -> String {
         (Some(free), Some(total), Some(requested)) => {
             format!("{} of {} was free{} at start-up; the engine was told to take {}", size(free), size(total), on_device(s), size(requested))
         }
-        (Some(free), Some(total), None) => format!("Other processes hold most of the device{}: {} of {} was free", on_device(s), size(free), size(total)),
-        _ => "Other processes hold the GPU's memory".to_owned(),
+        (Some(free), Some(total), None) => format!("Other processes hold most of {}: {} of {} was free", s.figures.device.map_or("the device".to_owned(), |device| format!("GPU {device}")), size(free), size(total)),
+        _ => format!("Other processes hold the GPU's memory: {}", said(s)),
     }
 }
 

@@ -40,7 +40,7 @@ fn headline(s: &Situation<'_>) -> String {
 }
 
 fn explanation(s: &Situation<'_>) -> String {
-    let text = "Weights and cache are in; the graphs, or the compiler's trial runs, come on top of them.";
+    let text = "The weights are in, and the cache if it was allocated before; the graphs, or the compiler's trial runs, come on top of them.";
     text.to_owned() + &held(s)
 }
 

@@ -62,7 +62,13 @@ fn explanation(s: &Situation<'_>) -> String {
     "The machine's or the container's RAM ran out, not the GPU's.".to_owned()
 }
 
-fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
+    if is_ggml(s) {
+        return vec![
+            advice("more-ram", "Give the machine, container or virtual machine more memory, or close what else uses it", "Layers that are not on a device stay in RAM.", "RAM."),
+            advice("smaller-model", "Take a GGUF file with fewer bits for each weight, a smaller model or a shorter context", "There is less to hold.", "Some quality."),
+        ];
+    }
     vec![
         advice("more-ram", "Give the container or pod more memory, or remove its limit", "Loading needs RAM for what is on its way to the device.", "RAM."),
         advice("lighter-load", "Load from safetensors, and with fewer processes at a time", "A `.bin` checkpoint is read whole by each process; safetensors are mapped.", "None, where such files are published."),

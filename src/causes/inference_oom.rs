@@ -49,7 +49,14 @@ fn explanation(s: &Situation<'_>) -> String {
     text.to_owned() + &held(s)
 }
 
-fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
+    if is_ggml(s) {
+        return vec![
+            advice("smaller-batch", "Lower the physical batch (`-ub`) and the context (`-c`, `num_ctx`)", "The compute buffer grows with both.", "Slower prompts, shorter contexts."),
+            advice("fewer-layers", "Offload fewer layers to the device (`-ngl`, `num_gpu`)", "What stays on the CPU leaves room for buffers.", "Speed."),
+            advice("quantize", "Take a GGUF file with fewer bits for each weight", "It leaves more for everything else.", "Some quality."),
+        ];
+    }
     vec![
         advice("smaller-batch", "Run smaller batches, shorter inputs, fewer new tokens", "Cache and activations grow with all three.", "Throughput."),
         advice("quantize", "Load the weights quantized", "It leaves more for everything else.", "Some quality."),

@@ -35,13 +35,18 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
 }
 
 fn headline(s: &Situation<'_>) -> String {
-    said(s)
+    let said = said(s);
+    match s.fact.word("frame") {
+        // A bare `AssertionError` says nothing by itself.
+        Some(frame) if !said.contains(' ') => format!("{said} in {frame}"),
+        _ => said,
+    }
 }
 
 fn explanation(s: &Situation<'_>) -> String {
     let mut text = "Nothing in the log explains it by a setting, an input or a resource.".to_owned();
     if let Some(frame) = s.fact.word("frame") {
-        text += &format!(" It was raised in {frame}.");
+        text += &format!(" It was raised by {frame}.");
     }
     text
 }

@@ -37,8 +37,19 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
     memory_at(s, &[Stage::KvCache], "memory ran out while the key-value cache was allocated")
 }
 
+/// Whether the cache was there and its tokens ran out while requests were served.
+fn ran_out_of_tokens(s: &Situation<'_>) -> bool {
+    s.is(FactKind::KvCacheTooSmall) && s.phase() == Some(Phase::Serve)
+}
+
 fn headline(s: &Situation<'_>) -> String {
     let f = &s.figures;
+    if ran_out_of_tokens(s) {
+        return match f.kv_tokens {
+            Some(tokens) => format!("The {} tokens of the key-value cache ran out while requests were served", count(tokens)),
+            None => "The key-value cache ran out while requests were served".to_owned(),
+        };
+    }
     match (f.kv_needed_bytes, f.kv_available_bytes, f.max_model_len, f.kv_tokens) {
         (Some(needed), Some(available), Some(length), _) => format!(
             "One context of {} tokens needs {} of key-value cache, and {} is left",
@@ -66,11 +77,14 @@ fn signed(bytes: i64) -> String {
 
 fn explanation(s: &Situation<'_>) -> String {
     let f = &s.figures;
+    if ran_out_of_tokens(s) {
+        return "The cache was allocated and the server was up; the requests that ran at one time needed more tokens than it holds, and the engine could not make room.".to_owned();
+    }
     let mut text = "The weights are in. The engine measured what its share of the device leaves for the key-value cache, and that is too little.".to_owned();
     if let (Some(utilization), Some(total)) = (f.gpu_memory_utilization, f.total_bytes) {
         text += &format!(" Its share is {:.0} % of {}.", utilization * 100.0, size(total));
     }
-    if let Some(weights) = f.weights_bytes {
+    if let Some(weights) = f.weights_bytes.filter(|_| !weights_take_nearly_all(s)) {
         text += &format!(" The weights take {}.", size(weights));
     }
     if f.kv_available_bytes.is_some_and(|bytes| bytes <= 0) {
@@ -87,7 +101,9 @@ fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
         _ => ("Lower `--max-model-len`", "Raise `--gpu-memory-utilization`, if nothing else needs the device"),
     };
     let mut remedies = Vec::new();
-    if s.figures.kv_available_bytes.is_none_or(|bytes| bytes > 0) {
+    if ran_out_of_tokens(s) {
+        remedies.push(advice("fewer-requests", "Run fewer requests at a time, with shorter prompts and answers", "All that run at one time share the cache.", "Throughput."));
+    } else if s.figures.kv_available_bytes.is_none_or(|bytes| bytes > 0) {
         remedies.push(advice("shorter-context", shorter, "One full context must fit; its cache grows with its length.", "Longer prompts and answers are refused."));
     }
     remedies.push(advice("larger-share", share, "What the engine may take above weights and activations becomes cache.", "Less room for peaks and for other programs."));

@@ -24,14 +24,14 @@ own images have such a set.",
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
+    if s.fact.word("scope") == Some("kernel") && s.hinted(FactKind::GpuArch) {
+        return None;
+    }
     direct(s, FactKind::Dependency, "a module, library or compiler is missing or does not fit")
 }
 
 fn headline(s: &Situation<'_>) -> String {
-    match s.fact.word("module") {
-        Some(module) => format!("{module} is missing or does not fit: {}", said(s)),
-        None => said(s),
-    }
+    said(s)
 }
 
 fn explanation(_: &Situation<'_>) -> String {

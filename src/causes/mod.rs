@@ -5,6 +5,7 @@
 use crate::case::Situation;
 use crate::facts::{Fact, FactKind, Stage, Strength};
 use crate::post_mortem::{Phase, Remedy};
+use crate::report::redact::cut_before;
 
 pub mod arbiter;
 
@@ -106,6 +107,14 @@ pub fn by_id(id: &str) -> Option<&'static Cause> {
 /// What a process holds on a device before any tensor: CUDA context, modules, workspaces.
 const CONTEXT: u64 = 600 * 1024 * 1024;
 
+/// Weights that take more than this share of a device leave too little for anything else.
+const NEARLY_ALL: f64 = 0.8;
+
+fn weights_take_nearly_all(s: &Situation<'_>) -> bool {
+    let (weights, total) = (s.figures.weights_bytes, s.figures.total_bytes);
+    weights.zip(total).is_some_and(|(weights, total)| weights < total && weights as f64 > NEARLY_ALL * total as f64)
+}
+
 /// The weight of a failure that the message itself states.
 fn stated(s: &Situation<'_>) -> f64 {
     match s.fact.strength {
@@ -161,24 +170,39 @@ fn on_device(s: &Situation<'_>) -> String {
 fn refusal(s: &Situation<'_>) -> Option<String> {
     let f = &s.figures;
     let mut text = format!("{} was refused", size(f.tried_bytes?));
-    if let Some(free) = f.free_bytes {
-        text += &format!(" with {} free", size(free));
-    }
-    if let Some(total) = f.total_bytes {
-        text += &format!(" of {}", size(total));
+    // What was free when the process started says nothing about this moment: only what the refusal itself says counts.
+    let own = if s.fact.figures.tried_bytes.is_some() { &s.fact.figures } else { f };
+    match (own.free_bytes, f.total_bytes) {
+        (Some(free), Some(total)) => text += &format!(" with {} free of {}", size(free), size(total)),
+        (Some(free), None) => text += &format!(" with {} free", size(free)),
+        _ => {}
     }
     Some(text)
 }
 
-/// What PyTorch held when memory was refused, in a sentence.
+/// What PyTorch held when memory was refused, in a sentence, and what does not add up about it.
 fn held(s: &Situation<'_>) -> String {
     let f = &s.figures;
-    let Some(allocated) = f.allocated_bytes else { return String::new() };
-    let unused = f.reserved_unallocated_bytes.or_else(|| f.reserved_bytes?.checked_sub(allocated));
-    match unused {
-        Some(unused) => format!(" PyTorch had {} in tensors and held {} more that it did not use.", size(allocated), size(unused)),
-        None => format!(" PyTorch had {} in tensors.", size(allocated)),
+    let mut text = String::new();
+    if let Some(allocated) = f.allocated_bytes {
+        text += &match f.reserved_unallocated_bytes.or_else(|| f.reserved_bytes?.checked_sub(allocated)) {
+            Some(unused) => format!(" PyTorch had {} in tensors and held {} more that it did not use.", size(allocated), size(unused)),
+            None => format!(" PyTorch had {} in tensors.", size(allocated)),
+        };
     }
+    if let (Some(weights), Some(total), true) = (f.weights_bytes, f.total_bytes, weights_take_nearly_all(s)) {
+        text += &format!(" The weights alone take {} of {}.", size(weights), size(total));
+    }
+    if let (Some(tried), Some(free)) = (s.fact.figures.tried_bytes, s.fact.figures.free_bytes)
+        && free > tried
+    {
+        text += &format!(
+            " The device said that {} were free, more than the {} that were asked for: something limits this process (a memory fraction, a container, WSL), or another process took and gave back.",
+            size(free),
+            size(tried)
+        );
+    }
+    text
 }
 
 /// A size for people: GiB with two decimals, MiB when it is small.
@@ -204,13 +228,29 @@ fn count(n: u64) -> String {
     out
 }
 
-/// The first line of the decisive message, shortened: the headline of causes whose message says it best.
+/// Characters of a message that a headline quotes.
+const QUOTED: usize = 160;
+
+/// What the decisive message says, without the name of its exception, shortened: the headline of causes whose message
+/// says it best.
 fn said(s: &Situation<'_>) -> String {
-    let line = s.fact.place.text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
-    match line.char_indices().nth(140) {
-        Some((cut, _)) => format!("{}…", &line[..cut]),
-        None => line.to_owned(),
+    let line = s.fact.said();
+    match line.char_indices().nth(QUOTED) {
+        Some((cut, _)) => {
+            let head = &line[..cut_before(line, cut)];
+            // At the end of a sentence if there is one, else between two words.
+            match head.rfind(". ").filter(|&at| at > QUOTED / 3) {
+                Some(at) => head[..at].to_owned(),
+                None => format!("{}…", head.rsplit_once(' ').map_or(head, |(before, _)| before)),
+            }
+        }
+        None => line.trim_end_matches('.').to_owned(),
     }
+}
+
+/// Whether the engine is one of the GGUF family, which PyTorch's settings do not concern.
+fn is_ggml(s: &Situation<'_>) -> bool {
+    matches!(s.engine, Some("llama.cpp" | "ollama"))
 }
 
 /// A remedy in words.

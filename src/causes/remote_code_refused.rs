@@ -27,7 +27,7 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
 }
 
 fn headline(s: &Situation<'_>) -> String {
-    said(s)
+    format!("{} brings its own code, which the engine was not allowed to run", s.model.unwrap_or("The model's repository"))
 }
 
 fn explanation(_: &Situation<'_>) -> String {

@@ -44,6 +44,9 @@ fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
     let flag = match s.engine {
         Some("tgi") => "Give TGI a tokenizer config with a template (`--tokenizer-config-path`)",
         Some("llama.cpp") => "Give llama-server a template (`--chat-template-file`), with `--jinja` where it needs it",
+        Some("transformers" | "accelerate" | "bitsandbytes" | "pytorch") => {
+            "Give the tokenizer a template (`tokenizer.chat_template = …`, or `chat_template=…` where it is applied)"
+        }
         _ => "Give the server a template file (`--chat-template`)",
     };
     vec![

@@ -34,14 +34,18 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
 }
 
 fn headline(s: &Situation<'_>) -> String {
-    if s.run.ready.is_none() {
+    if s.run.ready.is_none() && !s.at(&[Stage::Serve, Stage::Prefill, Stage::Decode, Stage::Train]) {
         return "Told to stop from outside before it was up".to_owned();
     }
     "Told to stop from outside".to_owned()
 }
 
-fn explanation(_: &Situation<'_>) -> String {
-    "No failure stands before the stop. Loading a large model takes minutes; a liveness probe or a time-out that is shorter ends it each time.".to_owned()
+fn explanation(s: &Situation<'_>) -> String {
+    let text = "No failure stands before the stop: it came from outside.";
+    if s.run.ready.is_some() || s.at(&[Stage::Serve, Stage::Prefill, Stage::Decode, Stage::Train]) {
+        return format!("{text} The program was at work until then.");
+    }
+    format!("{text} The server was not up yet. Loading a large model takes minutes; a liveness probe or a time-out that is shorter ends it each time.")
 }
 
 fn remedies(_: &Situation<'_>) -> Vec<Remedy> {

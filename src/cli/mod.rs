@@ -5,10 +5,14 @@ mod explain;
 mod fit;
 mod shell;
 
+use std::error::Error;
+use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::report::escape;
 
 /// Reads the log of an LLM inference server that died and writes the post-mortem.
 #[derive(Debug, Parser)]
@@ -114,5 +118,47 @@ pub fn main() -> ExitCode {
 
 /// Prints a diagnostic on standard error; when that is gone too, there is nobody to tell.
 fn tell(report: &miette::Report) {
-    let _ = writeln!(io::stderr(), "{report:?}");
+    let _ = writeln!(io::stderr(), "{:?}", miette::Report::new(Shown::of(report)));
+}
+
+/// A diagnostic whose words a terminal shows and does not obey: names of files may hold anything.
+#[derive(Debug)]
+struct Shown {
+    message: String,
+    code: Option<String>,
+    help: Option<String>,
+    because: Option<Box<Shown>>,
+}
+
+impl Shown {
+    fn of(report: &miette::Report) -> Self {
+        let visible = |text: &dyn Display| escape::visible(&text.to_string()).into_owned();
+        let mut because = None;
+        for cause in report.chain().skip(1).collect::<Vec<_>>().into_iter().rev() {
+            because = Some(Box::new(Shown { message: visible(&cause), code: None, help: None, because }));
+        }
+        Shown { message: visible(report), code: report.code().map(|code| visible(&code)), help: report.help().map(|help| visible(&help)), because }
+    }
+}
+
+impl Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Shown {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.because.as_deref().map(|because| because as _)
+    }
+}
+
+impl miette::Diagnostic for Shown {
+    fn code<'a>(&'a self) -> Option<Box<dyn Display + 'a>> {
+        self.code.as_ref().map(|code| Box::new(code) as _)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as _)
+    }
 }

@@ -31,14 +31,104 @@ pub(super) fn unwrap(text: &str) -> Option<Unwrapped> {
         return None;
     }
     let Ok(Value::Object(object)) = serde_json::from_str(text) else { return None };
-    docker(&object)
-        .or_else(|| journal(&object))
-        .or_else(|| google(&object))
-        .or_else(|| loguru(&object))
-        .or_else(|| tracing(&object))
-        .or_else(|| azure(&object))
-        .or_else(|| loki(&object))
-        .or_else(|| logger(&object))
+    of_object(&object)
+}
+
+fn of_object(object: &Object) -> Option<Unwrapped> {
+    docker(object)
+        .or_else(|| journal(object))
+        .or_else(|| google(object))
+        .or_else(|| loguru(object))
+        .or_else(|| tracing(object))
+        .or_else(|| azure(object))
+        .or_else(|| loki(object))
+        .or_else(|| nested(object))
+        .or_else(|| streamed(object))
+        .or_else(|| logger(object))
+}
+
+/// The lines of an export that has many on one: a list of objects, or the answer of a log store.
+pub(super) fn lines_of_export(text: &str) -> Option<Vec<Unwrapped>> {
+    let text = text.trim().trim_matches(',');
+    // A list that is printed one object a line begins with `[`, its later lines with commas.
+    if let Some(first) = text.strip_prefix('[').filter(|rest| rest.trim_start().starts_with('{') && !rest.ends_with(']')) {
+        return Some(vec![unwrap(first)?]);
+    }
+    if !text.ends_with(['}', ']']) || text.starts_with('[') && !text[1..].trim_start().starts_with('{') {
+        return None;
+    }
+    let lines = match serde_json::from_str(text).ok()? {
+        Value::Array(items) => items.iter().filter_map(Value::as_object).filter_map(of_object).collect(),
+        Value::Object(answer) => lines_of_answer(&answer).or_else(|| Some(vec![of_object(&answer)?]))?,
+        _ => return None,
+    };
+    (!lines.is_empty()).then_some(lines)
+}
+
+/// The answers of CloudWatch, Elasticsearch, Loki, and what OpenTelemetry's collector writes.
+fn lines_of_answer(answer: &Object) -> Option<Vec<Unwrapped>> {
+    let objects = |list: &Value| -> Vec<Object> { list.as_array().into_iter().flatten().filter_map(Value::as_object).cloned().collect() };
+    if let Some(events) = answer.get("events") {
+        return Some(objects(events).iter().filter_map(of_object).collect());
+    }
+    if let Some(hits) = object(answer, "hits").and_then(|hits| hits.get("hits")) {
+        return Some(objects(hits).iter().filter_map(of_object).collect());
+    }
+    if let Some(streams) = object(answer, "data").and_then(|data| data.get("result")) {
+        let line = |stream: &Object, entry: &Value| -> Option<Unwrapped> {
+            let container = object(stream, "stream").and_then(kubernetes);
+            let [time, line, ..] = entry.as_array()?.as_slice() else { return None };
+            let origin = Origin { container, ..Origin::default() };
+            Some(Unwrapped { text: line.as_str()?.to_owned(), origin, stamp: stamps::of_json(time), ..Unwrapped::default() })
+        };
+        let of_stream = |stream: &Object| -> Vec<Unwrapped> {
+            stream.get("values").and_then(Value::as_array).into_iter().flatten().filter_map(|entry| line(stream, entry)).collect()
+        };
+        return Some(objects(streams).iter().flat_map(of_stream).collect());
+    }
+    let records = |scope: Object| objects(scope.get("logRecords").unwrap_or(&Value::Null));
+    let scopes = |resource: Object| objects(resource.get("scopeLogs").unwrap_or(&Value::Null));
+    let resources = objects(answer.get("resourceLogs")?);
+    Some(resources.into_iter().flat_map(scopes).flat_map(records).filter_map(|record| telemetry(&record)).collect())
+}
+
+/// OpenTelemetry's `{"timeUnixNano":"..","body":{"stringValue":".."}}`
+fn telemetry(line: &Object) -> Option<Unwrapped> {
+    let text = string(object(line, "body")?, &["stringValue"])?;
+    Some(Unwrapped { text: text.to_owned(), stamp: stamp(line, &["timeUnixNano", "observedTimeUnixNano"]), ..Unwrapped::default() })
+}
+
+/// Exports with the line inside: Elasticsearch's `_source`, Datadog's `attributes` and `content`, Splunk's `result`.
+fn nested(line: &Object) -> Option<Unwrapped> {
+    let inner = ["_source", "attributes", "content", "result"].iter().find_map(|key| object(line, key))?;
+    let text = string(inner, &["message", "_raw", "log"])?;
+    let pod = object(inner, "kubernetes").and_then(|k| Some((object(k, "pod")?, object(k, "container"))));
+    let container = object(inner, "kubernetes").and_then(kubernetes).or_else(|| {
+        let (pod, container) = pod?;
+        let name = |of: &Object| string(of, &["name"]).map(str::to_owned);
+        Some(match container.and_then(name) {
+            Some(container) => format!("{}/{container}", name(pod)?),
+            None => name(pod)?,
+        })
+    });
+    let origin = Origin { container, ..Origin::default() };
+    Some(Unwrapped { text: text.to_owned(), origin, stamp: stamp(inner, TIMES).or_else(|| stamp(inner, &["_time"])), ..Unwrapped::default() })
+}
+
+/// Kaggle's `{"stream_name":"stderr","time":1.5,"data":".."}`
+fn streamed(line: &Object) -> Option<Unwrapped> {
+    let (_, text) = (string(line, &["stream_name"])?, string(line, &["data"])?);
+    Some(Unwrapped { text: text.to_owned(), ..Unwrapped::default() })
+}
+
+/// True for what exports call the text of a line.
+pub(super) fn is_message(key: &str) -> bool {
+    MESSAGES.contains(&key) || matches!(key, "textPayload" | "MESSAGE" | "line" | "_raw" | "LogMessage" | "LogEntry" | "log")
+}
+
+/// True for what exports call its time.
+pub(super) fn is_time(key: &str) -> bool {
+    TIMES.contains(&key) || key == "__REALTIME_TIMESTAMP"
 }
 
 fn string<'a>(object: &'a Object, keys: &[&str]) -> Option<&'a str> {

@@ -3,8 +3,8 @@
 //! Every recogniser takes the text and says how many bytes of it are wrapper, and what that said.
 
 use super::stamps::{self, month_day, rfc3339, weekday_full};
-use super::{Level, Origin, json};
-use crate::time::Stamp;
+use super::{Level, Origin, json, markup};
+use crate::time::{Stamp, leading_stamp};
 
 /// What a prefix says.
 #[derive(Debug, Default)]
@@ -33,6 +33,10 @@ pub(super) enum Kind {
     Service,
     /// A stamp that could be the program's own.
     LikelyStamp,
+    /// Fields of which one more stands behind the text.
+    Fields,
+    /// A name that stands before every line from here on, whatever the line begins with.
+    Opener,
 }
 
 impl Found {
@@ -59,13 +63,29 @@ impl Found {
 /// The prefix at the beginning of a text.
 pub(super) fn find(text: &str, stamped: bool) -> Option<Found> {
     match text.as_bytes().first()? {
-        b'0'..=b'9' => stamped_line(text, stamped).or_else(|| unix_journal(text)).or_else(|| sure_service(text)),
-        b'[' => rank(text).or_else(|| pod(text)).or_else(|| mpi(text)).or_else(|| sure_service(text)),
+        b'0'..=b'9' => stamped_line(text, stamped)
+            .or_else(|| unix_journal(text))
+            .or_else(|| sure_service(text))
+            .or_else(|| exported(text))
+            .or_else(|| endpoint(text))
+            .or_else(|| supervised(text))
+            .or_else(|| model_log(text))
+            .or_else(|| opener(text)),
+        b'[' => rank(text)
+            .or_else(|| pod(text))
+            .or_else(|| mpi(text))
+            .or_else(|| sure_service(text))
+            .or_else(|| monotonic_journal(text))
+            .or_else(|| relayed(text)),
+        b'@' => tai64n(text),
         b'(' => process(text),
         b'<' => syslog(text),
         b'#' => workflow_command(text),
-        b'A'..=b'Z' => journal(text).or_else(|| workflow_step(text)).or_else(|| sure_service(text)),
-        b'a'..=b'z' => sure_service(text).or_else(|| workflow_step(text)),
+        b'A'..=b'Z' => {
+            journal(text).or_else(|| workflow_step(text)).or_else(|| sure_service(text)).or_else(|| filtered(text)).or_else(|| opener(text))
+        }
+        b'a'..=b'z' => sure_service(text).or_else(|| workflow_step(text)).or_else(|| opener(text)),
+        b'.' | b'/' => opener(text),
         _ => None,
     }
 }
@@ -100,6 +120,9 @@ fn stamped_line(text: &str, stamped: bool) -> Option<Found> {
     {
         return Some(Found { len: found.len + 1 + length, container: Some(stream.to_owned()), stamp, ..Found::default() });
     }
+    if let Some((container, length)) = relay(after) {
+        return Some(Found { len: found.len + 1 + length, container, stamp, ..Found::default() });
+    }
     let own = [" INFO ", " WARN "].iter().any(|level| after.starts_with(level));
     ((fixed && !own) || has_own_header(after) || (stamped && !own && !is_tracing(after))).then(|| Found {
         len: found.len + 1,
@@ -107,6 +130,180 @@ fn stamped_line(text: &str, stamped: bool) -> Option<Found> {
         kind: Kind::LikelyStamp,
         ..Found::default()
     })
+}
+
+/// What relays print behind their stamp: GitLab's `01O `, Heroku's `app[web.1]: `, Fly's `app[0123abcd] ord [info]`,
+/// Loki's `{app="llm"} `, the stream of a machine in CloudWatch. With the source that it names.
+fn relay(text: &str) -> Option<(Option<String>, usize)> {
+    let bytes = text.as_bytes();
+    if let [a, b, b'O' | b'E', b' ' | b'+', ..] = bytes
+        && a.is_ascii_hexdigit()
+        && b.is_ascii_hexdigit()
+    {
+        return Some((None, 4));
+    }
+    if text.starts_with('{') {
+        let end = text.bytes().take(1000).position(|b| b == b'}')?;
+        let labels = &text[1..end];
+        // An object has a quotation mark first, and may have `="` in its text.
+        let is_label = labels.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        return (is_label && labels.contains("=\"") && labels.ends_with('"')).then(|| (None, one_space(text, end + 1)));
+    }
+    let plain = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+    if let Some(machine) = text.strip_prefix("i-") {
+        let digits = machine.bytes().take(18).take_while(u8::is_ascii_hexdigit).count();
+        return (matches!(digits, 8 | 17) && machine[digits..].starts_with(' ')).then(|| (Some(text[..2 + digits].to_owned()), 3 + digits));
+    }
+    let (app, rest) = text.split_once('[')?;
+    let close = rest.bytes().take(64).position(|b| b == b']')?;
+    let name = &rest[..close];
+    if !plain(app) || app.len() > 64 || !plain(name) {
+        return None;
+    }
+    let end = app.len() + 1 + close + 1;
+    if text[end..].starts_with(": ") {
+        return Some((Some(format!("{app}/{name}")), end + 2));
+    }
+    // Fly: the region, and the level that it guesses.
+    let region = text[end..].strip_prefix(' ')?;
+    let letters = region.bytes().take(4).take_while(u8::is_ascii_lowercase).count();
+    let level = region[letters..].strip_prefix(" [")?;
+    let word = level.bytes().take(8).take_while(u8::is_ascii_lowercase).count();
+    let len = end + 1 + letters + 2 + word + 1;
+    (letters == 3 && level[word..].starts_with(']')).then(|| (Some(format!("{app}/{name}")), one_space(text, len)))
+}
+
+/// `1742464817000<TAB>2025-03-20T10:00:17Z<TAB>`, as Grafana saves a log.
+fn exported(text: &str) -> Option<Found> {
+    let digits = text.bytes().take(20).take_while(u8::is_ascii_digit).count();
+    let rest = text[digits..].strip_prefix('\t')?;
+    let found = rfc3339(rest)?;
+    let len = digits + 1 + found.len + 1;
+    (matches!(digits, 13 | 19) && rest[found.len..].starts_with('\t')).then(|| Found { stamp: Some(found.stamp), ..Found::new(len) })
+}
+
+/// `EVENTS<TAB>id<TAB>time<TAB>stream<TAB>message<TAB>time`, which the AWS command line prints as text.
+fn filtered(text: &str) -> Option<Found> {
+    let mut fields = text.strip_prefix("EVENTS\t")?.splitn(4, '\t');
+    let (id, time, stream) = (fields.next()?, fields.next()?, fields.next()?);
+    let len = 7 + id.len() + 1 + time.len() + 1 + stream.len() + 1;
+    let is_time = time.len() == 13 && time.bytes().all(|b| b.is_ascii_digit());
+    is_time.then(|| Found {
+        container: Some(stream.to_owned()),
+        stamp: stamps::of_json(&time.into()),
+        kind: Kind::Fields,
+        ..Found::new(len.min(text.len()))
+    })
+}
+
+/// `2025/03/20 10:00:17 ~ ` of Hugging Face's endpoints.
+fn endpoint(text: &str) -> Option<Found> {
+    let (stamp, len) = leading_stamp(text)?;
+    let len = len + text[len..].strip_prefix(" ~").map(|_| 2)?;
+    text[..len].contains('/').then(|| Found { stamp: Some(stamp), ..Found::new(one_space(text, len)) })
+}
+
+/// `0|llm  | ` of pm2, `10:00:17 llm.1   | ` of foreman and honcho.
+fn supervised(text: &str) -> Option<Found> {
+    let digits = text.bytes().take(4).take_while(u8::is_ascii_digit).count();
+    if let Some(rest) = text[digits..].strip_prefix('|') {
+        let service = service(rest)?;
+        return Some(Found { container: Some(service.name.to_owned()), ..Found::new(digits + 1 + service.len) });
+    }
+    let (stamp, len) = leading_stamp(text)?;
+    let service = service(text[len..].strip_prefix(' ')?)?;
+    let (_, number) = service.name.rsplit_once('.')?;
+    number.bytes().all(|b| b.is_ascii_digit()).then(|| Found {
+        container: Some(service.name.to_owned()),
+        stamp: Some(stamp),
+        ..Found::new(len + 1 + service.len)
+    })
+}
+
+/// `2025-03-20T10:00:17,123 [WARN ] W-9000-llm_1.0-stderr MODEL_LOG - ` of TorchServe, which relays its workers.
+fn model_log(text: &str) -> Option<Found> {
+    let (stamp, len) = leading_stamp(text)?;
+    let head = beginning(text);
+    let at = head.find(" MODEL_LOG - ")?;
+    let worker = head[len.min(at)..at].rsplit(' ').next()?;
+    worker.starts_with("W-").then(|| Found { container: Some(worker.to_owned()), stamp: Some(stamp), ..Found::new(at + " MODEL_LOG - ".len()) })
+}
+
+/// `[1000.123456] host unit[123]: ` of `journalctl -o short-monotonic`.
+fn monotonic_journal(text: &str) -> Option<Found> {
+    let inner = text.strip_prefix('[')?;
+    let close = inner.bytes().take(24).position(|b| b == b']')?;
+    if !inner[..close].trim_start().bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return None;
+    }
+    let mut found = unit(inner[close + 1..].strip_prefix(' ')?, true)?;
+    found.len += close + 3;
+    found.stamp = leading_stamp(text).map(|(stamp, _)| stamp);
+    Some(found)
+}
+
+/// `[2025-03-20T10:00:17.123+0000] {subprocess.py:106} INFO - ` of Airflow, where it relays what it runs.
+fn relayed(text: &str) -> Option<Found> {
+    const RELAYS: &[&str] = &["subprocess.py:", "docker.py:", "pod_manager.py:", "logging_mixin.py:", "ssh.py:"];
+    let (stamp, len) = leading_stamp(text)?;
+    let rest = text[len..].strip_prefix(" {")?;
+    let close = rest.bytes().take(64).position(|b| b == b'}')?;
+    let level = rest[close + 1..].strip_prefix(' ')?;
+    let dash = level.bytes().take(12).position(|b| b == b'-').filter(|at| level[*at..].starts_with("- "))?;
+    let len = len + 2 + close + 2 + dash + 2;
+    RELAYS.iter().any(|relay| rest.starts_with(relay)).then(|| Found { stamp: Some(stamp), ..Found::new(len) })
+}
+
+/// `@4000000067dbe81a075bcd15 ` of multilog and s6: seconds since 1970 with an offset of 2**62, and nanoseconds.
+fn tai64n(text: &str) -> Option<Found> {
+    let (label, _) = text.strip_prefix('@')?.split_once(' ')?;
+    if label.len() != 24 || !label.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    // Ten leap seconds lay between the scales at the beginning, as the tools reckon.
+    let seconds = u64::from_str_radix(&label[..16], 16).ok()?.checked_sub((1 << 62) + 10)?;
+    Some(Found { stamp: stamps::of_json(&seconds.into()), ..Found::new(26) })
+}
+
+/// `server.log:` of grep, `10.0.0.7: ` and `worker-1: ` of pdsh, in front of a line that begins something.
+fn opener(text: &str) -> Option<Found> {
+    let length = text.bytes().take(200).take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'/')).count();
+    let name = &text[..length];
+    let rest = text[length..].strip_prefix(':')?;
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let of_a_file = [".log", ".txt", ".out", ".err"].iter().any(|end| file.ends_with(end) || file.contains(&format!("{end}.")));
+    let of_a_host = name.contains(['-', '.'])
+        && name.bytes().any(|b| b.is_ascii_digit())
+        && name.bytes().all(|b| !matches!(b, b'/' | b'_') && !b.is_ascii_uppercase());
+    let (len, container) = match rest.strip_prefix(' ') {
+        None if of_a_file => (length + 1, file),
+        Some(_) if of_a_host => (length + 2, name),
+        _ => return None,
+    };
+    let behind = beginning(&text[len..]);
+    // Behind a file's name there may be the number of the line.
+    let digits = behind.bytes().take(9).take_while(u8::is_ascii_digit).count();
+    let numbered = of_a_file && digits > 0 && behind[digits..].strip_prefix(':').is_some_and(is_start);
+    (numbered || is_start(behind)).then(|| Found { container: Some(container.to_owned()), kind: Kind::Opener, ..Found::new(len) })
+}
+
+/// The stamp of a text that has another, with a header, right behind it: the first is a wrapper's.
+pub(super) fn outer_stamp(text: &str) -> Option<(Stamp, usize)> {
+    // What follows syslog's stamp may begin with a year, which is not its own.
+    let (stamp, len) = month_day(text).or_else(|| leading_stamp(text))?;
+    let rest = text[len..].trim_start_matches(' ');
+    let pad = text.len() - len - rest.len();
+    let level = ["INFO", "WARNING", "ERROR", "DEBUG", "CRITICAL"].iter().find_map(|level| rest.strip_prefix(level)?.strip_prefix(' '));
+    let levelled = level.is_some_and(|r| matches!(r.as_bytes(), [a, b, b'-', c, d, b' ', ..] if [a, b, c, d].iter().all(|x| x.is_ascii_digit())));
+    let header = levelled || has_date(rest.trim_start_matches('['));
+    // A frame of a traceback is indented by two.
+    let frame = pad > 2 && rest.starts_with("File \"");
+    match (header, frame) {
+        _ if pad == 0 => None,
+        (true, _) => Some((stamp, len + pad)),
+        (_, true) => Some((stamp, len + pad - 2)),
+        _ => None,
+    }
 }
 
 /// `ERROR target: ` and its like, as tracing prints behind its stamp.
@@ -176,8 +373,9 @@ fn has_date(text: &str) -> bool {
 
 /// `[W1120 12:`, torch's native log.
 fn c10(text: &str) -> bool {
-    matches!(text.as_bytes(), [b'[', b'I' | b'W' | b'E' | b'F', a, b, c, d, b' ', e, f, b':', ..]
-        if [a, b, c, d, e, f].iter().all(|x| x.is_ascii_digit()))
+    let Some([b'I' | b'W' | b'E' | b'F', date @ ..]) = text.strip_prefix('[').map(str::as_bytes) else { return false };
+    let digits = date.iter().take(5).take_while(|b| b.is_ascii_digit()).count();
+    matches!(digits, 3 | 4) && matches!(&date[digits..], [b' ', e, f, b':', ..] if e.is_ascii_digit() && f.is_ascii_digit())
 }
 
 /// True if a text begins as lines of logs begin, with any wrapper or none. Used where something before it is doubtful.
@@ -208,7 +406,9 @@ pub(super) fn begins_block(text: &str) -> bool {
     let levelled = begins_with_level(text) && text.split(' ').nth(1).is_some_and(|word| word.starts_with(|c: char| c.is_ascii_digit()));
     quoted
         || levelled
-        || (has_own_header(text) && (!text.starts_with('{') || json::unwrap(text).is_some()))
+        || (has_own_header(text) && !text.starts_with('{'))
+        || text.starts_with(['{', '[', ',']) && (json::unwrap(text).is_some() || json::lines_of_export(text).is_some())
+        || markup::is_marked(text)
         || find(text, false).is_some()
         || named_service(text).is_some()
         || stream_pair(text).is_some_and(|(_, _, len)| is_start_within(&text[len..], 2))

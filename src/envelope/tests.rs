@@ -107,6 +107,28 @@ const WRAPPINGS: &[(&str, Wrap)] = &[
     ("torch rank", |_, t| format!("[rank0]: {t}")),
     ("torchrun", |_, t| format!("[default0]:{t}")),
     ("mpirun", |_, t| format!("[1,0]<stderr>: {t}")),
+    ("journal monotonic", |n, t| format!("[{:>12}.123456] node7 vllm[123]: {t}", n + 1000)),
+    ("gitlab", |n, t| format!("2024-11-20T12:00:{n:02}.123456Z 01O {t}")),
+    ("heroku", |n, t| format!("2024-11-20T12:00:{n:02}.123456+00:00 app[web.1]: {t}")),
+    ("fly", |n, t| format!("2024-11-20T12:00:{n:02}Z app[0123abcd] ord [info] {t}")),
+    ("logcli", |n, t| format!("2024-11-20T12:00:{n:02}Z {{app=\"llm\", pod=\"vllm-0\"}} {t}")),
+    ("cloudwatch machine", |n, t| format!("2024-11-20T12:00:{n:02}.123000+00:00 i-0123456789abcdef0 {t}")),
+    ("aws filter", |n, t| format!("EVENTS\t37{n}\t1732104000123\tecs/vllm/0123\t{t}\t1732104000120")),
+    ("grafana", |n, t| format!("1732104000123\t2024-11-20T12:00:{n:02}.123Z\t{t}")),
+    ("endpoint", |n, t| format!("2024/11/20 12:00:{n:02} ~ {t}")),
+    ("pm2", |_, t| format!("0|llm  | {t}")),
+    ("foreman", |n, t| format!("12:00:{n:02} llm.1   | {t}")),
+    ("torchserve", |n, t| format!("2024-11-20T12:00:{n:02},123 [WARN ] W-9000-llm_1.0-stderr MODEL_LOG - {t}")),
+    ("airflow", |n, t| format!("[2024-11-20T12:00:{n:02}.123+0000] {{subprocess.py:106}} INFO - {t}")),
+    ("tai64n", |n, t| format!("@400000006741b0{n:02x}075bcd15 {t}")),
+    ("elastic", |_, t| json!({"_index": "logs", "_source": {"@timestamp": "2024-11-20T12:00:00Z", "message": t}}).to_string()),
+    ("datadog", |_, t| json!({"id": "A", "attributes": {"timestamp": "2024-11-20T12:00:00Z", "message": t}}).to_string()),
+    ("splunk", |_, t| json!({"preview": false, "result": {"_raw": t, "_time": "2024-11-20 12:00:00.123 UTC"}}).to_string()),
+    ("telemetry", |_, t| {
+        json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"timeUnixNano": "1732104000123456789", "body": {"stringValue": t}}]}]}]}).to_string()
+    }),
+    ("kaggle", |n, t| format!("{}{}", if n == 0 { '[' } else { ',' }, json!({"stream_name": "stderr", "time": 1.5, "data": format!("{t}\n")}))),
+    ("page", |_, t| format!("<span class=\"line\">{}</span>", t.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;"))),
     ("crlf", |_, t| format!("{t}\r")),
     ("compose name", |_, t| format!("vllm  | {t}")),
     ("stern", |_, t| format!("vllm-0 server {t}")),
@@ -485,6 +507,104 @@ fn pasted_text() {
 
     let grep: Vec<String> = TRACEBACK.iter().enumerate().map(|(at, line)| format!("{}:{line}", at + 101)).collect();
     assert_eq!(texts(&grep), TRACEBACK);
+    // Lines picked out of a file, of a launcher that names its streams.
+    let picked = [
+        "1077:[default0]:WARNING:megatron.core.utils:CUDA out of memory.",
+        "1078:[default0]:[rank0]: Traceback (most recent call last):",
+        "1129:[default0]:[rank0]: torch.OutOfMemoryError: CUDA out of memory.",
+    ];
+    assert_eq!(
+        texts(&picked),
+        ["WARNING:megatron.core.utils:CUDA out of memory.", "Traceback (most recent call last):", "torch.OutOfMemoryError: CUDA out of memory."]
+    );
+}
+
+/// The lines of a log in documents and tables, with the numbers of the lines that they stand on.
+#[test]
+fn documents_and_tables() {
+    let found = |raw: &str| -> Vec<(u64, String)> {
+        let raw: Vec<&str> = raw.split('\n').collect();
+        lines(&raw).0.into_iter().map(|line| (line.number, line.text)).collect()
+    };
+    let texts_of = |raw: &str| -> Vec<String> { found(raw).into_iter().map(|(_, text)| text).collect() };
+    for content in [VLLM, TGI, TRACEBACK] {
+        let entries: Vec<_> = content.iter().map(|text| json!({"timestamp": "2024-11-20T12:00:00.1Z", "textPayload": text})).collect();
+        assert_eq!(texts_of(&serde_json::to_string_pretty(&entries).unwrap()), content);
+        assert_eq!(texts_of(&serde_json::to_string(&entries).unwrap()), content);
+        let hits: Vec<_> = content.iter().map(|text| json!({"_source": {"@timestamp": "2024-11-20T12:00:00.1Z", "message": text}})).collect();
+        let answer = json!({"took": 1, "hits": {"total": {"value": 8}, "hits": hits}});
+        assert_eq!(texts_of(&serde_json::to_string_pretty(&answer).unwrap()), content);
+        assert_eq!(texts_of(&answer.to_string()), content);
+        let values: Vec<_> = content.iter().map(|text| json!(["1732104000123456789", text])).collect();
+        assert_eq!(texts_of(&json!({"status": "success", "data": {"result": [{"stream": {"pod": "a"}, "values": values}]}}).to_string()), content);
+        let output: Vec<String> = content.iter().map(|text| format!("{text}\n")).collect();
+        let notebook =
+            json!({"cells": [{"cell_type": "code", "outputs": [{"name": "stderr", "text": output}], "source": ["!serve"]}], "nbformat": 4});
+        assert_eq!(texts_of(&serde_json::to_string_pretty(&notebook).unwrap()), content);
+        let fields: Vec<String> =
+            content.iter().map(|t| format!("__CURSOR=s=a\n__REALTIME_TIMESTAMP=1732104000123456\n_PID=7\nMESSAGE={t}\n")).collect();
+        assert_eq!(texts_of(&fields.join("\n")), content);
+        let verbose: Vec<String> = content
+            .iter()
+            .map(|t| format!("Wed 2024-11-20 12:00:00.123456 UTC [s=a;i=1;b=b;m=1;t=2;x=3]\n    PRIORITY=6\n    _TRANSPORT=stdout\n    MESSAGE={t}"))
+            .collect();
+        assert_eq!(texts_of(&verbose.join("\n")), content);
+        let table: Vec<String> = content.iter().map(|t| format!("1732104000123,\"{}\",llm", t.replace('"', "\"\""))).collect();
+        assert_eq!(texts_of(&format!("timestamp,message,service\n{}", table.join("\n"))), content);
+        // One cell with all lines.
+        let cell = content.join("\n").replace('"', "\"\"");
+        let numbered: Vec<(u64, String)> = (2..).zip(content.iter().map(|t| (*t).to_owned())).collect();
+        assert_eq!(found(&format!("Date,Content\n2024-11-20T12:00:00Z,\"{cell}\"\n2024-11-20T12:00:01Z,x"))[..content.len()], numbered);
+    }
+    let entries = json!([{"insertId": "a", "textPayload": "one\ntwo", "timestamp": "2024-11-20T12:00:00Z"}]);
+    let raw = serde_json::to_string_pretty(&entries).unwrap();
+    let (found, _) = lines(&raw.split('\n').collect::<Vec<_>>());
+    assert_eq!(
+        found.iter().map(|l| (l.number, l.text.as_str(), l.starts_record, l.continues_record)).collect::<Vec<_>>(),
+        [(4, "one", true, false), (4, "two", false, true)]
+    );
+    assert!(found[0].stamp.is_some());
+    // A configuration is no log, and what follows a document is.
+    untouched(&["{", "  \"model\": \"acme/tiny-7b\",", "  \"layers\": 12", "}", VLLM[0], VLLM[1]]);
+    untouched(&["a,b,c", "1,2,3"]);
+    assert_eq!(texts(&["time,message", "not a row of it", VLLM[0]]), ["not a row of it", VLLM[0]]);
+}
+
+#[test]
+fn what_stands_before_every_line() {
+    let raw: Vec<String> = TRACEBACK.iter().map(|line| format!("server.log:{line}")).collect();
+    assert_eq!(texts(&raw), TRACEBACK);
+    let raw: Vec<String> = TRACEBACK.iter().enumerate().map(|(at, line)| format!("logs/server.log.1:{}:{line}", at + 1)).collect();
+    assert_eq!(texts(&raw), TRACEBACK);
+    let raw: Vec<String> = VLLM.iter().chain(TRACEBACK).map(|line| format!("worker-1: {line}")).collect();
+    assert_eq!(texts(&raw), [VLLM, TRACEBACK].concat());
+    for stamp in ["2024-11-20 12:00:00.123456789  ", "Nov 20 12:00:00 ", "[2024-11-20T12:00:00.123Z] ", "12:00:00  "] {
+        let raw: Vec<String> = VLLM.iter().chain(TRACEBACK).map(|line| format!("{stamp}{line}")).collect();
+        assert_eq!(texts(&raw), [VLLM, TRACEBACK].concat());
+    }
+    let raw: Vec<String> = TRACEBACK.iter().enumerate().map(|(at, line)| format!("{:>7} {line}", at + 1)).collect();
+    assert_eq!(texts(&raw), TRACEBACK);
+    assert_eq!(
+        texts(&[
+            "<details>",
+            "<summary>Log</summary>",
+            "",
+            "```text",
+            "a &lt;b&gt;",
+            "```",
+            "</details>",
+            "section_end:1742464900:step\r\u{1b}[0Kdone"
+        ]),
+        ["", "a <b>", "done"]
+    );
+    untouched(&[
+        "error.log: No such file or directory",
+        "load_tensors: offloading 33 layers",
+        "a < b && c > d",
+        "2024-11-20 12:00:00,123 INFO worker.py:1 -- a",
+        "2024/11/20 12:00:00 listening",
+        "@alice said something",
+    ]);
 }
 
 #[test]

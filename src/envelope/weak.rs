@@ -18,6 +18,8 @@ enum Settled {
     Quote,
     /// Line numbers, which rise as the physical lines do: the value, and the line that it stood on.
     Number { form: Form, value: u64, line: u64 },
+    /// Numbers of lines that were picked out of a file, as `grep -n` prints them: the last one.
+    Picked { value: u64 },
     /// `0: ` of `srun --label`.
     Label { missed: u32 },
     /// `vllm  | `, the bar in one column.
@@ -40,6 +42,7 @@ struct Form {
 struct Signs {
     quote: bool,
     number: bool,
+    picked: bool,
     label: bool,
     name: bool,
     pair: bool,
@@ -56,6 +59,7 @@ impl Signs {
         Self {
             quote: text.starts_with('>') && !text.starts_with(">>>"),
             number: number.is_some(),
+            picked: number.is_some_and(|n| n.sign == ':' && !n.spaced && n.value > 0 && is_start(&text[n.len..])),
             label: number.is_some_and(|n| n.sign == ':' && n.spaced && n.value < 10_000),
             name: !pair && service(text).is_some_and(|s| s.name.bytes().all(|b| !b.is_ascii_uppercase())),
             pair,
@@ -66,6 +70,7 @@ impl Signs {
         Self {
             quote: self.quote && other.quote,
             number: self.number && other.number,
+            picked: self.picked && other.picked,
             label: self.label && other.label,
             name: self.name && other.name,
             pair: self.pair && other.pair,
@@ -93,8 +98,12 @@ fn numbered(text: &str) -> Option<Numbered> {
     let value = text[start..start + digits].parse().ok()?;
     let rest = &text[start + digits..];
     let spaces = rest.bytes().take(4).take_while(|b| *b == b' ').count();
-    let sign = rest[spaces..].chars().next()?;
+    // less pads its numbers to seven columns.
+    let padded = start > 0 && start + digits == 7 && spaces > 0;
+    let sign = if padded && !rest[spaces..].starts_with(['|', '│']) { ' ' } else { rest[spaces..].chars().next()? };
+    let spaces = if sign == ' ' { 0 } else { spaces };
     let allowed = match sign {
+        ' ' => padded,
         '|' | '│' => true,
         ':' | '\t' => spaces == 0,
         _ => false,
@@ -133,6 +142,7 @@ impl Weak {
             let goes_on = numbered(&piece.text).is_some_and(|n| n.value == refused);
             self.refused = goes_on.then_some(refused + 1);
             signs.number &= !goes_on;
+            signs.picked &= !goes_on;
             signs.label &= !goes_on;
         }
         if !signs.any() {
@@ -191,6 +201,13 @@ impl Weak {
                 Some(found) if found.sign == form.sign && Some(found.value) == piece.number.checked_sub(*line).map(|risen| *value + risen) => {
                     (*value, *line) = (found.value, piece.number);
                     Some(found.len + usize::from(form.spaced && text[found.len..].starts_with(' ')))
+                }
+                _ => None,
+            },
+            Settled::Picked { value } => match numbered(text) {
+                Some(found) if found.sign == ':' && found.value > *value => {
+                    *value = found.value;
+                    Some(found.len)
                 }
                 _ => None,
             },
@@ -312,6 +329,9 @@ impl Weak {
             }
             return None;
         }
+        if self.signs.picked && count >= 3 {
+            return Some(Settled::Picked { value: 0 });
+        }
         let mut labels: Vec<u64> = self.held.iter().filter_map(|piece| numbered(&piece.text)).map(|n| n.value).collect();
         labels.sort_unstable();
         labels.dedup();
@@ -340,6 +360,7 @@ fn alike(before: &str, text: &str) -> Signs {
     Signs {
         quote: true,
         number: matches!((a, b), (Some(a), Some(b)) if a.sign == b.sign && a.value.checked_add(1) == Some(b.value)),
+        picked: matches!((a, b), (Some(a), Some(b)) if a.value < b.value),
         label: true,
         name: matches!((service(before), service(text)), (Some(a), Some(b)) if a.column == b.column),
         pair: matches!((stream_pair(before), stream_pair(text)), (Some(a), Some(b)) if (a.0, a.1) == (b.0, b.1)),

@@ -39,16 +39,13 @@ fn scan(flat: &str) -> (Vec<(usize, usize)>, bool) {
     let mut ranges = Vec::new();
     let mut at = 0;
     while at < bytes.len() && ranges.len() < MAX_RANGES {
-        let Some(key) = KEYS.iter().filter(|key| bytes[at..].starts_with(key.as_bytes())).max_by_key(|key| key.len()) else {
+        let begins_word = at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_' || bytes[at - 1] == b'-');
+        let key = KEYS.iter().filter(|key| begins_word && bytes[at..].starts_with(key.as_bytes())).max_by_key(|key| key.len());
+        let Some(key) = key else {
             at += 1;
             continue;
         };
-        let begins_word = at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_' || bytes[at - 1] == b'-');
         let mut next = at + key.len();
-        if !begins_word {
-            at = next;
-            continue;
-        }
         if bytes.get(next).is_some_and(|b| matches!(b, b'"' | b'\'')) {
             next += 1;
         }

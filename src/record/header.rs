@@ -369,21 +369,22 @@ fn vllm_after_prefix(text: &str) -> Option<Header> {
     None
 }
 
-/// glog, klog and Triton: `W1120 12:00:00.123456 12345 file.cc:12] message`; with `[` C10's form.
+/// glog, klog and Triton: `W1120 12:00:00.123456 12345 file.cc:12] message`; with `[` C10's form, which has months of one
+/// digit too.
 fn glog(text: &str) -> Option<Header> {
     let level = letter_level(*text.as_bytes().first()?)?;
     let count = digits(text.get(1..)?);
-    if count != 4 && count != 8 {
+    if !matches!(count, 3 | 4 | 8) {
         return None;
     }
-    let month_at = 1 + count - 4;
-    let (year, month, day) = (text.get(1..month_at)?, text.get(month_at..month_at + 2)?, text.get(month_at + 2..month_at + 4)?);
+    let (year_at, month_at, day_at) = (1, 1 + count.saturating_sub(4), 1 + count - 2);
+    let (year, month, day) = (text.get(year_at..month_at)?, text.get(month_at..day_at)?, text.get(day_at..day_at + 2)?);
     let clock = text.get(1 + count..)?;
     let separator = blanks(clock);
     let time = clock.get(separator..)?;
     let length = time.bytes().take(24).take_while(|b| b.is_ascii_digit() || matches!(b, b':' | b'.')).count();
     // Read as a usual date, so that months, days and hours are checked in one place.
-    let dated = format!("{}{month}-{day} {}", if year.is_empty() { String::new() } else { format!("{year}-") }, time.get(..length)?);
+    let dated = format!("{}{month:0>2}-{day} {}", if year.is_empty() { String::new() } else { format!("{year}-") }, time.get(..length)?);
     let (stamp, taken) = leading_stamp(&dated)?;
     if separator == 0 || taken != dated.len() {
         return None;

@@ -3,6 +3,8 @@
 //! Lines of different origins are assembled apart, so interleaved ranks do not disturb one another.
 
 pub mod header;
+#[cfg(test)]
+mod tests;
 pub mod traceback;
 
 use std::collections::BTreeMap;
@@ -17,6 +19,12 @@ use crate::time::Stamp;
 const MAX_LINES: usize = 400;
 /// Bytes of one message beyond this number are left out.
 const MAX_BYTES: usize = 256 * 1024;
+/// Exceptions of one message beyond this number are left out.
+const MAX_EXCEPTIONS: usize = 64;
+/// Lines that are not indented and stand in a message only because a bracket is open.
+const MAX_BRACKETED: u32 = 6;
+/// Bytes of messages that may be open at a time.
+const MAX_OPEN: usize = 8 * 1024 * 1024;
 
 /// Text over several lines, each with its number in the input.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,15 +38,15 @@ pub struct Text {
 pub struct Flat {
     /// The text.
     pub text: String,
-    /// Offsets at which lines begin, with their numbers.
-    starts: Vec<(usize, u64)>,
+    /// Offsets at which lines begin, with their places among the lines of the text.
+    starts: Vec<(usize, usize)>,
 }
 
 impl Flat {
-    /// The number of the line that holds an offset.
-    pub fn line_at(&self, offset: usize) -> u64 {
+    /// The place, among the lines of the text, of the line that holds an offset.
+    pub fn line_at(&self, offset: usize) -> usize {
         let after = self.starts.partition_point(|&(start, _)| start <= offset);
-        self.starts.get(after.saturating_sub(1)).map_or(0, |&(_, line)| line)
+        self.starts.get(after.saturating_sub(1)).map_or(0, |&(_, at)| at)
     }
 }
 
@@ -59,19 +67,24 @@ impl Text {
     pub fn flat(&self) -> Flat {
         let mut flat = Flat::default();
         let mut unbroken = false;
-        for (number, line) in &self.lines {
+        for (at, (_, line)) in self.lines.iter().enumerate() {
             for (index, word) in line.split_whitespace().enumerate() {
                 if !(flat.text.is_empty() || unbroken && index == 0) {
                     flat.text.push(' ');
                 }
                 if index == 0 {
-                    flat.starts.push((flat.text.len(), *number));
+                    flat.starts.push((flat.text.len(), at));
                 }
                 flat.text.push_str(word);
             }
             unbroken = breaks_a_word(line);
         }
         flat
+    }
+
+    /// Some of its lines.
+    pub fn part(&self, first: usize, last: usize) -> Text {
+        Text { lines: self.lines.get(first..=last.max(first)).unwrap_or_default().to_vec() }
     }
 
     /// The text as it was printed, its lines joined.
@@ -127,13 +140,22 @@ struct Open {
     record: Record,
     mode: Mode,
     header: Option<Header>,
+    /// Bytes of its lines.
+    bytes: usize,
+    /// Brackets that the message has left open.
     depth: i32,
+    /// Lines that only these hold in it.
+    bracketed: u32,
 }
 
 /// Puts lines together to records.
 #[derive(Default)]
 pub struct Assembler {
     open: BTreeMap<OriginId, Open>,
+    /// Bytes of the lines in them.
+    held: usize,
+    /// Who wrote the last message of PyTorch's native log, in which container, and the line that it has come to.
+    native: Option<(OriginId, OriginId, u64)>,
 }
 
 impl Assembler {
@@ -150,8 +172,13 @@ impl Assembler {
         }
     }
 
-    fn push_line(&mut self, line: Line, out: &mut Vec<Record>) {
+    fn push_line(&mut self, mut line: Line, out: &mut Vec<Record>) {
+        if self.held > MAX_OPEN {
+            // Very many writers at once, or very long lines: what they have said so far must do.
+            self.finish(out);
+        }
         let header = if line.continues_record { None } else { header::parse(&line.text) };
+        self.follow_native(&mut line, header.as_ref());
         let (body, rank_in_tail) = match &header {
             Some(header) => (header.message(&line.text), header.rank),
             None => (line.text.as_str(), None),
@@ -159,6 +186,8 @@ impl Assembler {
         if let Some(open) = self.open.get_mut(&line.origin) {
             if open.takes(&line, header.as_ref(), body) {
                 open.record.last_line = line.last_number;
+                open.bytes += line.text.len();
+                self.held += line.text.len();
                 if open.record.rank.is_none() {
                     open.record.rank = rank_in_tail;
                 }
@@ -177,6 +206,7 @@ impl Assembler {
                 return;
             }
             if let Some(done) = self.open.remove(&line.origin) {
+                self.held -= done.bytes;
                 out.push(done.finish());
             }
         }
@@ -184,11 +214,28 @@ impl Assembler {
             return;
         }
         let open = Open::new(&line, header, body);
+        self.held += open.bytes;
         self.open.insert(line.origin, open);
+    }
+
+    /// Native code has its rank put only before the first line of a message; the lines right behind it are of that rank.
+    fn follow_native(&mut self, line: &mut Line, header: Option<&Header>) {
+        if header.is_some_and(|header| header.format == Format::C10) {
+            self.native = Some((line.origin, line.container, line.last_number));
+        } else if let Some((origin, container, last)) = &mut self.native
+            && *container == line.container
+            && *last + 1 == line.number
+            && header.is_none()
+            && line.text.starts_with([' ', '\t'])
+        {
+            line.origin = *origin;
+            *last = line.last_number;
+        }
     }
 
     /// Gives out what is still open, in the order of the input.
     pub fn finish(&mut self, out: &mut Vec<Record>) {
+        self.held = 0;
         let mut rest: Vec<Record> = std::mem::take(&mut self.open).into_values().map(Open::finish).collect();
         rest.sort_by_key(|record| record.first_line);
         out.append(&mut rest);
@@ -232,7 +279,8 @@ impl Open {
                 }
             },
         };
-        Open { record, mode, header, depth: bracket_balance(body) }
+        let depth = if is_python_warning(body) { 0 } else { bracket_balance(body) };
+        Open { record, mode, header, bytes: line.text.len(), depth, bracketed: 0 }
     }
 
     /// Takes a line into the record if it belongs there.
@@ -249,7 +297,13 @@ impl Open {
         }
         let joined_by_wrapper = line.continues_record;
         match &mut self.mode {
-            Mode::Traceback(tracing) => tracing.push(&mut self.record.exceptions, line.number, body, joined_by_wrapper || same_header),
+            Mode::Traceback(tracing) => {
+                let taken = tracing.push(&mut self.record.exceptions, line.number, body, joined_by_wrapper || same_header);
+                if self.record.exceptions.len() > MAX_EXCEPTIONS {
+                    self.record.exceptions.remove(MAX_EXCEPTIONS / 2);
+                }
+                taken
+            }
             Mode::Message => {
                 if let Some(form) = traceback::begins(body) {
                     if self.accepts_traceback(line, same_header) {
@@ -265,23 +319,34 @@ impl Open {
                 if traceback::is_frame(body) {
                     return false;
                 }
-                let indented = body.starts_with([' ', '\t']) && !body.contains("%|");
+                let indented = body.starts_with([' ', '\t']) && !is_event(body);
+                let is_bar = body.contains("%|");
+                let bracketed = self.depth > 0 && (indented || closes_a_bracket(body) || self.bracketed < MAX_BRACKETED);
                 let goes_on = joined_by_wrapper
-                    || self.depth > 0 && traceback::exception_line(body).is_none()
-                    || same_header && indented
-                    || header.is_none() && indented && !body.trim().is_empty() && self.record.message.lines.len() < 80;
+                    || !is_bar && bracketed && traceback::exception_line(body).is_none()
+                    || !is_bar && same_header && indented
+                    || header.is_none() && self.is_head_of_a_panic()
+                    || !is_bar && header.is_none() && indented && !body.trim().is_empty() && self.record.message.lines.len() < 80;
                 if goes_on {
+                    self.bracketed += u32::from(!(indented || joined_by_wrapper));
                     if joined_by_wrapper && let Some(exception) = traceback::exception_line(body) {
                         self.record.exceptions.push(Exception::bare(line.number, exception));
                         self.mode = Mode::Traceback(Tracing::after_exception());
                         return true;
                     }
-                    self.depth += bracket_balance(body);
+                    if !self.is_warning() {
+                        self.depth += bracket_balance(body);
+                    }
                     self.record.message.push(line.number, body);
                 }
                 goes_on
             }
         }
+    }
+
+    /// True for a message of Python's `warnings`: behind it stands a source line, whose brackets say nothing.
+    fn is_warning(&self) -> bool {
+        self.header.is_none() && self.record.level == Some(Level::Warn)
     }
 
     /// A traceback without a header belongs to the message just before it, if that announces a failure.
@@ -295,6 +360,11 @@ impl Open {
             || self.record.last_line + 3 >= line.number
                 && self.header.is_some()
                 && (self.record.level.is_some_and(|level| level >= Level::Error) || announced())
+    }
+
+    /// True for `thread 'main' panicked at src/main.rs:12:5:`, which says on its next line why.
+    fn is_head_of_a_panic(&self) -> bool {
+        matches!(self.record.message.lines.as_slice(), [(_, text)] if text.contains(" panicked at ") && text.trim_end().ends_with(':'))
     }
 
     fn finish(mut self) -> Record {
@@ -314,6 +384,12 @@ fn behind_a_bar(text: &str) -> Option<usize> {
     (begins && rest.len() > 6).then_some(end)
 }
 
+/// True for a row of the events that `kubectl describe` prints: each is a message of its own.
+fn is_event(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with("Normal  ") || text.starts_with("Warning  ")
+}
+
 /// True for what Python's `warnings` print: `file.py:12: UserWarning: …`.
 fn is_python_warning(text: &str) -> bool {
     let Some((place, _)) = text.split_once("Warning: ") else { return false };
@@ -328,9 +404,11 @@ fn bracket_balance(text: &str) -> i32 {
     if trimmed.ends_with(['{', '(', '[']) {
         return 1;
     }
-    let first = trimmed.trim_start();
-    if first.starts_with(['}', ')', ']']) && first.len() <= 3 {
-        return -1;
-    }
-    0
+    if closes_a_bracket(trimmed) { -1 } else { 0 }
+}
+
+/// True for a line that is nothing but the end of something bracketed.
+fn closes_a_bracket(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with(['}', ')', ']']) && text.len() <= 3
 }

@@ -4,6 +4,8 @@ use crate::record::Text;
 
 /// Frames of one traceback beyond this number are left out, from the middle outwards.
 const MAX_FRAMES: usize = 400;
+/// Bytes of a frame's path, function or source line beyond this number are cut off.
+const MAX_FRAME_TEXT: usize = 1000;
 /// Lines of one exception's message beyond this number are not taken.
 const MAX_MESSAGE_LINES: usize = 40;
 /// Lines that do not belong to a traceback are passed by inside it, up to this number.
@@ -12,7 +14,7 @@ const MAX_NOISE: usize = 25;
 /// One frame of a traceback.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Frame {
-    /// The file as printed.
+    /// The file, with slashes.
     pub path: String,
     /// The line in it.
     pub line: u32,
@@ -142,6 +144,21 @@ pub fn exception_line(text: &str) -> Option<ExceptionLine<'_>> {
         .then_some(ExceptionLine { class, text: trimmed })
 }
 
+/// What a line says beside the name of an exception in front and what pydantic adds before and behind. A name stays that
+/// the message cannot be understood without.
+pub fn message_of(line: &str) -> &str {
+    let line = line.trim();
+    let message = match exception_line(line) {
+        Some(found) => found.text[found.class.len()..].split_once(':').map_or("", |(_, rest)| rest.trim()),
+        None => line,
+    };
+    let message = ["Value error, ", "Assertion failed, "].iter().find_map(|prefix| message.strip_prefix(prefix)).unwrap_or(message);
+    let message = message.find(" [type=").map_or(message, |at| &message[..at]);
+    let programming = ["TypeError", "AttributeError", "KeyError", "IndexError", "NameError", "UnboundLocalError"];
+    let needs_name = programming.iter().any(|name| line.starts_with(name)) || !message.is_empty() && !message.contains(' ');
+    if needs_name { line } else { message }
+}
+
 /// A class name in front of a message, whatever it ends with; only trusted right after frames.
 fn class_after_frames(text: &str) -> Option<ExceptionLine<'_>> {
     let trimmed = text.trim_end();
@@ -162,7 +179,21 @@ fn frame_line(text: &str) -> Option<Frame> {
     let (path, rest) = rest.split_once("\", line ")?;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     let function = rest[digits..].trim_start_matches([',', ' ']).strip_prefix("in ").unwrap_or("").trim();
-    Some(Frame { path: path.to_owned(), line: rest[..digits].parse().unwrap_or(0), function: function.to_owned(), code: String::new() })
+    Some(Frame {
+        path: clipped(path).replace('\\', "/"),
+        line: rest[..digits].parse().unwrap_or(0),
+        function: clipped(function).to_owned(),
+        code: String::new(),
+    })
+}
+
+/// The beginning of a text that may be of any length.
+fn clipped(text: &str) -> &str {
+    let mut end = text.len().min(MAX_FRAME_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -343,7 +374,7 @@ impl Tracing {
             && frame.code.is_empty()
             && !trimmed.starts_with(['^', '~'])
         {
-            trimmed.clone_into(&mut frame.code);
+            clipped(trimmed).clone_into(&mut frame.code);
         }
         true
     }
@@ -411,7 +442,7 @@ impl Tracing {
             self.flush_box_path("");
             if let Some(frame) = self.current.frames.last_mut() {
                 let code = code.trim_start().trim_start_matches(|c: char| c.is_ascii_digit());
-                code.trim_start_matches([' ', '│', '|']).clone_into(&mut frame.code);
+                clipped(code.trim_start_matches([' ', '│', '|'])).clone_into(&mut frame.code);
             }
             return;
         }
@@ -425,7 +456,7 @@ impl Tracing {
             if digits > 0 && !path.contains(' ') {
                 let line = rest[..digits].parse().unwrap_or(0);
                 let function = rest[digits..].trim().strip_prefix("in").unwrap_or("").trim();
-                self.box_path = Some((format!("{path}.py"), line));
+                self.box_path = Some((format!("{}.py", clipped(path).replace('\\', "/")), line));
                 if !function.is_empty() {
                     self.flush_box_path(function);
                 }
@@ -435,7 +466,7 @@ impl Tracing {
 
     fn flush_box_path(&mut self, function: &str) {
         if let Some((path, line)) = self.box_path.take() {
-            self.add_frame(Frame { path, line, function: function.to_owned(), code: String::new() });
+            self.add_frame(Frame { path, line, function: clipped(function).to_owned(), code: String::new() });
         }
     }
 }
@@ -458,8 +489,17 @@ fn begins_anew(trimmed: &str) -> bool {
     starts.iter().any(|start| trimmed.starts_with(start))
         || trimmed == "Killed"
         || trimmed.starts_with("+ ")
-        || trimmed.starts_with("$ ")
+        || is_prompt(trimmed)
         || trimmed.contains("%|")
         || trimmed.contains("resource_tracker:")
         || trimmed.contains("Warning: ")
+}
+
+/// True for a shell's prompt: `$ …`, `user@host:~$ …`.
+fn is_prompt(text: &str) -> bool {
+    let Some((head, _)) = text.split_once(['$', '#']) else { return false };
+    let named = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    let at = |head: &str| head.split_once('@').is_some_and(|(user, place)| named(user) && place.split_once(':').is_some_and(|(host, _)| named(host)));
+    let follows = text[head.len() + 1..].is_empty() || text[head.len() + 1..].starts_with(' ');
+    follows && (head.is_empty() && text.starts_with('$') || at(head))
 }

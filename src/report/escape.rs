@@ -198,6 +198,8 @@ pub fn prose(text: &str) -> Vec<Segment> {
                 push(&mut out, false, " ");
             }
             let core = word.trim_end_matches(['.', ',', ';', ':', ')', '?', '"', '\'']);
+            // The brackets of a call belong to its name.
+            let core = if core.ends_with('(') { word.get(..=core.len()).unwrap_or(core) } else { core };
             let lead = core.len() - core.trim_start_matches(['(', '"', '\'']).len();
             let (before, core) = core.split_at(lead);
             let after = word.get(before.len() + core.len()..).unwrap_or_default();

@@ -4,13 +4,14 @@
 //! by [`redact`], everything else is made harmless for where it goes by `escape`.
 
 mod advice;
-mod escape;
+pub(crate) mod escape;
 pub mod fit;
 mod html;
 mod json;
 mod markdown;
 mod quote;
 pub mod redact;
+mod secrets;
 mod text;
 mod view;
 mod words;

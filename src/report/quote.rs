@@ -43,20 +43,15 @@ pub fn lines(evidence: &[&Evidence], most: usize) -> Vec<Quoted> {
         let all: Vec<String> = piece.text.lines().map(escape::line).collect();
         #[allow(clippy::cast_possible_truncation)]
         let numbered = piece.last_line.is_some_and(|end| end.checked_sub(piece.line) == Some(all.len() as u64 - u64::from(!all.is_empty())));
-        let best = decisive_line(&all);
-        let mut kept: Vec<usize> = (0..all.len()).filter(|&at| all.get(at).is_some_and(|l| !l.is_empty())).collect();
+        let best = piece.decisive;
+        // What only advises is left out where something else says what happened.
+        let tells = |at: usize| all.get(at).is_some_and(|line| !line.is_empty() && (at == best || score(line) >= 0));
+        let mut kept: Vec<usize> = (0..all.len()).filter(|&at| tells(at)).collect();
         if kept.len() > most {
-            // The first line says what it is; then what decides, with what stands right before and after it.
-            let first = kept.first().copied();
-            let mut order: Vec<usize> = kept.clone();
-            order.sort_by_key(|&at| if Some(at) == first { (usize::from(most < 2), 0) } else { (usize::from(at != best), at.abs_diff(best)) });
-            order.truncate(most.max(1));
-            if !order.contains(&best) {
-                order.pop();
-                order.push(best);
-            }
-            order.sort_unstable();
-            kept = order;
+            // The line that decides, then those around it: what follows rather than what stands before.
+            kept.sort_by_key(|&at| if at >= best { (at - best) * 2 } else { (best - at) * 2 + 1 });
+            kept.truncate(most.max(1));
+            kept.sort_unstable();
         }
         let mut previous: Option<usize> = None;
         for at in kept {
@@ -74,21 +69,6 @@ pub fn lines(evidence: &[&Evidence], most: usize) -> Vec<Quoted> {
     out
 }
 
-/// The line that decides among those of a message.
-fn decisive_line(lines: &[String]) -> usize {
-    let mut best = (i32::MIN, 0);
-    for (at, line) in lines.iter().enumerate() {
-        let frame = line.starts_with("File \"") || line.starts_with("Traceback (");
-        let value = sentences(line).into_iter().map(|s| score(line.get(s).unwrap_or_default())).max().unwrap_or(0);
-        // Among equals the last one: an exception stands below its frames.
-        let value = if frame || line.is_empty() { -100 } else { value };
-        if value >= best.0 {
-            best = (value, at);
-        }
-    }
-    best.1
-}
-
 /// The part of a line that decides: the sentence that says what failed, with its figures.
 pub fn decisive(line: &str) -> Range<usize> {
     let mut best: Option<(i32, Range<usize>)> = None;
@@ -104,7 +84,7 @@ pub fn decisive(line: &str) -> Range<usize> {
 
 /// How much a sentence says about a failure.
 fn score(sentence: &str) -> i32 {
-    const SAYS: [&str; 41] = [
+    const SAYS: [&str; 44] = [
         "out of memory",
         "not enough memory",
         "tried to allocate",
@@ -113,6 +93,9 @@ fn score(sentence: &str) -> i32 {
         "no space left",
         "killed",
         "larger than",
+        "greater than",
+        "smaller than",
+        "longer than",
         "too large",
         "template",
         "cannot",
@@ -147,7 +130,7 @@ fn score(sentence: &str) -> i32 {
         "unknown",
         "unexpected",
     ];
-    const ADVISES: [&str; 11] = [
+    const ADVISES: [&str; 14] = [
         "try ",
         "consider",
         "please",
@@ -157,6 +140,9 @@ fn score(sentence: &str) -> i32 {
         "if reserved",
         "for more",
         "for debugging",
+        "for further information",
+        "asynchronously reported",
+        "compile with",
         "you can",
         "process ",
     ];

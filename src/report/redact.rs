@@ -7,121 +7,36 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::mem;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use regex::{Captures, Regex};
 use serde_json::Value;
 
+use super::secrets::{Mask, NAME, RULES, expression};
 use crate::post_mortem::PostMortem;
+use crate::program::{self, Groups, Program};
+
+include!(concat!(env!("OUT_DIR"), "/secrets.rs"));
 
 /// What stands for a secret.
 const MASK: &str = "****";
+/// Bytes around a cut that are searched for a secret that it would go through; the longest are keys in several lines.
+const AROUND: usize = 16 * 1024;
 
-/// Names whose value is always a secret.
-const STRICT: &str = r"api[-_.]?keys?|access[-_]?token|auth[-_]?token|refresh[-_]?token|id[-_]token|session[-_]?token|security[-_]?token|bearer[-_]?token|hf[-_]?token|hub[-_]?token|hugging[-_]?face[-_]?(?:hub[-_]?)?token|github[-_]?token|gitlab[-_]?token|slack[-_]?token|secret[-_]?access[-_]?key|secret[-_]?key|client[-_]?secret|private[-_]?key|access[-_]?key|account[-_]?key|password|passwd|passphrase";
-
-/// Names whose value is a secret if it looks like one.
-const LOOSE: &str = r"token|secret|credentials?|auth|license[-_]?key";
-
-/// One way to know a secret.
-struct Rule {
-    /// Lower-case literals, one of which is in every text that the rule applies to.
-    anchors: &'static [&'static str],
-    /// The expression; `STRICT` and `LOOSE` are replaced.
-    pattern: &'static str,
-    /// How to mask a match.
-    mask: Mask,
-    /// The compiled expression.
-    regex: OnceLock<Option<Regex>>,
-}
-
-/// How a match is masked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mask {
-    /// Group `hint` stays, the rest of the match is masked.
-    Hint,
-    /// The same, but only if the match, without its hint, looks random.
-    Random,
-    /// Groups `value*` are masked, what surrounds them stays; values that are no secrets stay too.
-    Value,
-    /// The same, but only values that look like secrets.
-    Looks,
-}
-
-/// Short for a rule.
-const fn rule(anchors: &'static [&'static str], pattern: &'static str, mask: Mask) -> Rule {
-    Rule { anchors, pattern, mask, regex: OnceLock::new() }
-}
-
-/// The rules, in the order in which they are applied: whole blocks and shapes first, names last.
-static RULES: [Rule; 27] = [
-    rule(
-        &["private key"],
-        r"(?P<hint>-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)(?:[\s\S]*?-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s\\,:-]*)",
-        Mask::Hint,
-    ),
-    rule(&["eyj"], r"\b(?P<hint>eyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?", Mask::Hint),
-    rule(&["hf_"], r"\b(?P<hint>hf_)(?:[A-Za-z0-9]{16,}|[A-Za-z0-9]{6,}(?:…|\.\.\.))", Mask::Random),
-    rule(&["api_org_"], r"\b(?P<hint>api_org_)[A-Za-z0-9]{10,}", Mask::Random),
-    rule(&["sk-"], r"\b(?P<hint>sk-(?:ant-(?:api\d\d-|admin\d\d-)?|proj-|svcacct-|admin-|or-v1-|lf-)?)[A-Za-z0-9_-]{16,}", Mask::Random),
-    rule(&["sk_", "rk_"], r"\b(?P<hint>[sr]k_(?:live|test)_)[A-Za-z0-9]{16,}", Mask::Hint),
-    rule(&["gsk_", "pplx-", "r8_"], r"\b(?P<hint>gsk_|pplx-|r8_)[A-Za-z0-9]{24,}", Mask::Random),
-    rule(&["ghp_", "gho_", "ghu_", "ghs_", "ghr_"], r"\b(?P<hint>gh[pousr]_)[A-Za-z0-9]{20,}", Mask::Hint),
-    rule(&["github_pat_"], r"\b(?P<hint>github_pat_)[A-Za-z0-9_]{20,}", Mask::Hint),
-    rule(&["glpat-", "gldt-", "glrt-", "glcbt-", "glptt-"], r"\b(?P<hint>gl(?:pat|dt|rt|cbt|ptt)-)[A-Za-z0-9_.-]{16,}", Mask::Hint),
-    rule(&["xox", "xapp-"], r"\b(?P<hint>xox[a-z]-|xapp-)[A-Za-z0-9-]{10,}", Mask::Hint),
-    rule(&["hooks.slack.com"], r"(?P<hint>hooks\.slack\.com/(?:services|workflows)/)[A-Za-z0-9_/-]{10,}", Mask::Hint),
-    rule(&["aiza"], r"\b(?P<hint>AIza)[A-Za-z0-9_-]{30,}", Mask::Hint),
-    rule(&["ya29.", "gocspx-"], r"\b(?P<hint>ya29\.|GOCSPX-)[A-Za-z0-9_-]{20,}", Mask::Hint),
-    rule(&["akia", "asia", "aroa", "aida"], r"\b(?P<hint>AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b", Mask::Hint),
-    rule(&["nvapi-"], r"\b(?P<hint>nvapi-)[A-Za-z0-9_-]{20,}", Mask::Hint),
-    rule(&["npm_", "pypi-", "dckr_"], r"\b(?P<hint>npm_|pypi-AgE|dckr_pat_)[A-Za-z0-9_-]{24,}", Mask::Hint),
-    rule(&["wandb_v"], r"\b(?P<hint>wandb_v\d_)[A-Za-z0-9_]{20,}", Mask::Hint),
-    rule(&["wandb"], r"(?i)wandb(?:[^\n]{0,60}?\b|[a-z_ .]*)(?:api_?key|key|login|netrc)\b[^\n]{0,40}?\b(?P<value>[0-9a-f]{40})\b", Mask::Value),
-    rule(
-        &["authorization"],
-        r#"(?i)authorization\\*["']?\s*[:=]\s*(?:b?\\*["'])?(?:(?:bearer|basic|token|digest|apikey|negotiate)\s+)?(?P<value>[A-Za-z0-9._~+/=:-]{4,})"#,
-        Mask::Value,
-    ),
-    rule(&["bearer"], r"(?i)\bbearer\s+(?P<value>[A-Za-z0-9._~+/=-]{6,})", Mask::Looks),
-    rule(&["cookie"], r"(?i)\b(?:set-)?cookie\\*['\x22]?\s*:\s*\\*['\x22]?(?P<value>[^\s'\x22]+=[^\s'\x22][^'\x22\n]*)", Mask::Value),
-    rule(&["://"], r"(?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@'\x22]*:(?P<value>[^\s/@'\x22]+)@", Mask::Value),
-    rule(
-        &["sig", "token", "key", "policy", "credential"],
-        r"(?i)[?&](?:sig|signature|policy|x-(?:amz|goog)-(?:signature|credential|security-token)|token|key|auth)=(?P<value>[^&\s'\x22<>]{8,})",
-        Mask::Value,
-    ),
-    rule(
-        &["key", "token", "secret", "passw", "passphrase"],
-        concat!(
-            r"(?i)(?:^|[^A-Za-z0-9])-{1,2}(?:(?:[a-z0-9]+[-_])*?(?:STRICT)|token)",
-            r#"(?:\s+|\s*\\*["']?\s*,\s*\\*["']?)(?P<value>[^\s"',\\;|<>\[\]-][^\s"',\\;|<>\]]*)"#
-        ),
-        Mask::Value,
-    ),
-    rule(
-        &["key", "token", "secret", "passw", "passphrase"],
-        concat!(
-            r#"(?i)(?:STRICT)\\*["']?\s?(?:=>|[:=])\s?(?:Some\(|SecretStr\(|Secret\(|Sensitive\(|b)?\s*"#,
-            r#"(?:\\*"(?P<value1>[^"\\\n]+)|\\*'(?P<value2>[^'\\\n]+)|\[(?P<value3>[^\]\n]+)\]|(?P<value4>[^\s"',;()\[\]{}&|<>\\][^\s"',;)\]}&|<>]*))"#
-        ),
-        Mask::Value,
-    ),
-    rule(
-        &["token", "secret", "credential", "auth", "license"],
-        concat!(
-            r#"(?i)\b(?:[a-z0-9]+[-_])*(?:LOOSE)\\*["']?\s?(?:=>|[:=])\s?(?:Some\(|SecretStr\(|Secret\(|b)?\s*\\*["']?"#,
-            r#"(?P<value>[A-Za-z0-9._~+/=:@-]{12,})"#
-        ),
-        Mask::Looks,
-    ),
-];
-
-impl Rule {
-    /// The compiled expression; none if it does not compile, which a test rules out.
-    fn regex(&self) -> Option<&Regex> {
-        self.regex.get_or_init(|| Regex::new(&self.pattern.replace("STRICT", STRICT).replace("LOOSE", LOOSE)).ok()).as_ref()
+/// Every match of the rule with this number; the one after the last rule is that of names.
+fn matches(number: usize, text: &str) -> Vec<Groups<'static>> {
+    static REGEXES: [OnceLock<Option<Regex>>; RULES.len() + 1] = [const { OnceLock::new() }; RULES.len() + 1];
+    if let Some(program) = PROGRAMS[number].filter(|program| program.is_for(text.as_bytes())) {
+        return program.all_in(text.as_bytes());
     }
+    let compile = || Regex::new(&expression(RULES.get(number).map_or(NAME, |rule| rule.pattern))).ok();
+    let Some(regex) = REGEXES[number].get_or_init(compile) else { return Vec::new() };
+    let groups = |found: Captures<'_>| {
+        let named = regex.capture_names().zip(found.iter());
+        named.filter_map(|(name, group)| group.map(|group| (name.unwrap_or(""), group.start(), group.end()))).collect()
+    };
+    regex.captures_iter(text).map(groups).collect()
 }
 
 /// The text with its secrets masked, and how many there were.
@@ -134,52 +49,87 @@ pub fn redact(text: &str) -> (Cow<'_, str>, u64) {
     let lower = text.to_ascii_lowercase();
     let mut out = Cow::Borrowed(text);
     let mut count = 0;
-    for rule in &RULES {
+    for (number, rule) in RULES.iter().enumerate() {
         if !rule.anchors.iter().any(|anchor| lower.contains(anchor)) {
             continue;
         }
-        let Some(regex) = rule.regex() else { continue };
-        let mut masked = 0;
-        let replaced = regex.replace_all(&out, |found: &Captures<'_>| rule.replace(found, &mut masked)).into_owned();
-        if masked > 0 {
-            count += masked;
-            out = Cow::Owned(replaced);
+        let mut masked = String::new();
+        let mut done = 0;
+        for found in matches(number, &out) {
+            let Some((start, end, mask)) = masked_part(rule.mask, &out, &found) else { continue };
+            let Some(before) = out.get(done..start) else { continue };
+            masked.push_str(before);
+            masked.push_str(mask);
+            done = end;
+            count += 1;
+        }
+        if done > 0 {
+            masked.push_str(out.get(done..).unwrap_or_default());
+            out = Cow::Owned(masked);
         }
     }
     (out, count)
 }
 
-impl Rule {
-    /// What a match becomes.
-    fn replace(&self, found: &Captures<'_>, masked: &mut u64) -> String {
-        let Some(whole) = found.get(0) else { return String::new() };
-        let text = whole.as_str();
-        match self.mask {
-            Mask::Hint | Mask::Random => {
-                let hint = found.name("hint").map_or("", |h| h.as_str());
-                let secret = text.get(hint.len()..).unwrap_or_default();
-                if secret.trim().is_empty() || (self.mask == Mask::Random && !is_random(secret)) {
-                    return text.to_owned();
-                }
-                *masked += 1;
-                if hint.starts_with("-----") { format!("{hint} {MASK}") } else { format!("{hint}{MASK}") }
+/// Where a text may be cut at or before an offset without leaving half a secret, which no rule would know any more.
+pub fn cut_before(text: &str, at: usize) -> usize {
+    secrets_at(text, at).map_or_else(|| boundary(text, at), |secret| secret.start)
+}
+
+/// The same at or behind an offset.
+pub fn cut_behind(text: &str, at: usize) -> usize {
+    secrets_at(text, at).map_or_else(|| boundary(text, at), |secret| secret.end)
+}
+
+/// The secret that lies across an offset; where several do, all that they cover.
+fn secrets_at(text: &str, at: usize) -> Option<Range<usize>> {
+    let at = boundary(text, at);
+    let from = boundary(text, at.saturating_sub(AROUND));
+    let part = text.get(from..boundary(text, at + AROUND))?;
+    let lower = part.to_ascii_lowercase();
+    let mut covered: Option<Range<usize>> = None;
+    for (number, rule) in RULES.iter().enumerate().filter(|(_, rule)| rule.anchors.iter().any(|anchor| lower.contains(anchor))) {
+        for found in matches(number, part) {
+            let Some(whole) = found.first().map(|&(_, start, end)| from + start..from + end) else { continue };
+            if whole.start < at && at < whole.end && masked_part(rule.mask, part, &found).is_some() {
+                let (start, end) = covered.map_or((whole.start, whole.end), |c| (c.start.min(whole.start), c.end.max(whole.end)));
+                covered = Some(start..end);
             }
-            Mask::Value | Mask::Looks => {
-                let value = ["value", "value1", "value2", "value3", "value4"].iter().find_map(|name| found.name(name));
-                let Some(value) = value else { return text.to_owned() };
-                let keep = match self.mask {
-                    Mask::Looks => !looks_secret(value.as_str()),
-                    _ => is_placeholder(value.as_str()) || is_prose(found, value.as_str()),
-                };
-                if keep {
-                    return text.to_owned();
-                }
-                *masked += 1;
-                let before = text.get(..value.start() - whole.start()).unwrap_or_default();
-                let after = text.get(value.end() - whole.start()..).unwrap_or_default();
-                let inner = if found.name("value3").is_some() { "'****'" } else { MASK };
-                format!("{before}{inner}{after}")
+        }
+    }
+    covered
+}
+
+/// The next character's beginning at or before an offset.
+fn boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// Which part of a match is masked, and what stands for it; nothing if it is no secret.
+fn masked_part(mask: Mask, text: &str, found: &Groups<'_>) -> Option<(usize, usize, &'static str)> {
+    let named = |wanted: &str| found.iter().find(|(name, ..)| *name == wanted).map(|&(_, start, end)| (start, end));
+    let &(_, first, last) = found.first()?;
+    match mask {
+        Mask::Hint | Mask::Random => {
+            let (_, start) = named("hint").unwrap_or((first, first));
+            let secret = text.get(start..last)?;
+            if secret.trim().is_empty() || mask == Mask::Random && !is_random(secret) {
+                return None;
             }
+            Some((start, last, if text.get(first..)?.starts_with("-----") { " ****" } else { MASK }))
+        }
+        Mask::Value | Mask::Looks => {
+            let (start, end) = ["value", "value1", "value2", "value3", "value4"].into_iter().find_map(named)?;
+            let value = text.get(start..end)?;
+            let keep = match mask {
+                Mask::Looks => !looks_secret(value),
+                _ => is_placeholder(value) || is_prose(text.get(first..start)?, value, named("value4").is_some(), named("value").is_some()),
+            };
+            (!keep).then_some((start, end, if named("value3").is_some() { "'****'" } else { MASK }))
         }
     }
 }
@@ -289,23 +239,19 @@ fn is_placeholder(value: &str) -> bool {
 }
 
 /// Whether an unquoted value after a colon or a blank is a word of a sentence, or the name in a usage line.
-fn is_prose(found: &Captures<'_>, value: &str) -> bool {
-    let Some(whole) = found.get(0) else { return false };
-    let loose = match (found.name("value4"), found.name("value")) {
-        (Some(v), _) => whole.as_str().get(..v.start() - whole.start()).is_some_and(|before| before.ends_with(": ")),
-        (None, Some(v)) => {
-            let before = whole.as_str().get(..v.start() - whole.start()).unwrap_or_default();
-            before.trim_start_matches(|c: char| !c.is_ascii_alphanumeric() && c != '-').starts_with('-') && before.ends_with(char::is_whitespace)
-        }
-        _ => false,
+fn is_prose(before: &str, value: &str, is_unquoted: bool, is_argument: bool) -> bool {
+    let loose = if is_unquoted {
+        before.ends_with(": ")
+    } else {
+        let flag = before.trim_start_matches(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        is_argument && flag.starts_with('-') && before.ends_with(char::is_whitespace)
     };
     loose && !value.is_empty() && value.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
 }
 
 /// Whether an argument's name says that its value is a secret.
 fn is_secret_name(name: &str) -> bool {
-    static REGEX: OnceLock<Option<Regex>> = OnceLock::new();
-    REGEX.get_or_init(|| Regex::new(&format!("(?i)(?:^|[-_.])(?:{STRICT}|authtoken|token)$")).ok()).as_ref().is_some_and(|regex| regex.is_match(name))
+    !matches(RULES.len(), name).is_empty()
         && !["bos", "eos", "pad", "unk", "sep", "cls", "mask", "image", "video", "audio", "stop", "start", "end"]
             .iter()
             .any(|word| name.to_ascii_lowercase().contains(&format!("{word}_token")))
@@ -426,8 +372,9 @@ fn value(name: &str, argument: &mut Value, count: &mut u64) {
     }
 }
 
-/// Whether every rule's expression compiles.
+/// Whether every rule's expression compiles, at build time and at run time.
 #[cfg(test)]
 pub(super) fn all_rules_compile() -> bool {
-    RULES.iter().all(|rule| rule.regex().is_some())
+    let patterns = RULES.iter().map(|rule| rule.pattern).chain([NAME]);
+    PROGRAMS.iter().all(Option::is_some) && patterns.into_iter().all(|pattern| Regex::new(&expression(pattern)).is_ok())
 }

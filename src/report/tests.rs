@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
-use super::redact::{redact, redact_report};
+use super::redact::{cut_before, cut_behind, redact, redact_report};
 use super::*;
 use crate::post_mortem::*;
 
@@ -50,7 +50,7 @@ fn incident(cause: &'static str, family: &'static str, confidence: f64, headline
 
 fn evidence(line: u64, role: Role, rule: &str, text: &str) -> Evidence {
     let last = line + text.lines().count() as u64 - 1;
-    Evidence { line, last_line: (last > line).then_some(last), time: None, role, rule: rule.into(), text: text.into() }
+    Evidence { line, last_line: (last > line).then_some(last), time: None, role, rule: rule.into(), text: text.into(), decisive: 0 }
 }
 
 fn remedy(id: &str, title: &str, rationale: &str, tradeoff: &str, changes: Vec<Change>) -> Remedy {
@@ -741,4 +741,25 @@ proptest::proptest! {
         let (masked, count) = redact(&noise);
         assert!(count > 0 || masked == noise);
     }
+}
+
+#[test]
+fn no_cut_goes_through_a_secret() {
+    let key = format!("-----BEGIN RSA PRIVATE KEY-----\n{}-----END RSA PRIVATE KEY-----", "MIIEpAIBAAKCAQEA7yn3bRHQ5FHMQ\n".repeat(120));
+    for secret in
+        ["glpat-aB3dE5fG7hI9jK1lM3nO", "HF_TOKEN=hf_aB3dE5fG7hI9jK1lM3nO5pQ7", "--api-key s3cr3tv4lu3", "Authorization: Bearer abcdef123456", &key]
+    {
+        let text = format!("the server was started with {secret} and then it died");
+        let whole = redact(&text).0.into_owned();
+        assert_ne!(whole, text);
+        for at in 0..=text.len() {
+            let (head, tail) = (cut_before(&text, at), cut_behind(&text, at));
+            assert!(head <= at.min(text.len()) && tail + 3 >= at, "{at}");
+            let shown = format!("{} … {}", redact(&text[..head]).0, redact(&text[tail..]).0);
+            for part in ["aB3", "nO5", "s3cr", "4lu3", "abcdef", "123456", "MIIE", "FHMQ"] {
+                assert!(whole.contains(part) || !shown.contains(part), "cut at {at}: {shown}");
+            }
+        }
+    }
+    assert_eq!((cut_before("größer", 3), cut_behind("no secret", 4)), (2, 4));
 }

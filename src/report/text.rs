@@ -168,8 +168,8 @@ impl Page {
         if let Some(running) = view::running(report) {
             out.extend(self.wrapped("  ", &running, Tone::Plain));
         }
-        if let Some(ready) = view::time_to_ready(&report.timeline) {
-            out.extend(self.wrapped("  ", &ready, Tone::Plain));
+        if let Some(start) = view::start(report) {
+            out.extend(self.wrapped("  ", &start, Tone::Plain));
         }
         out.extend(self.wrapped("  ", &view::checked(report), Tone::Plain));
         if let Some(settle) = &report.would_settle {
@@ -318,6 +318,10 @@ impl Page {
 
     /// One device's bar.
     fn bar(&self, ledger: &Ledger) -> Vec<Line> {
+        // Without the total a bar would only show its parts against one another, and look like a full device.
+        if ledger.total_bytes.is_none() {
+            return vec![Line::new(format!("  GPU {} ", ledger.index), Tone::Strong).with("(its total is not in the log)", Tone::Dim)];
+        }
         self.draw(&view::bar(ledger), &format!("  GPU {} ", ledger.index), ledger.total_bytes)
     }
 
@@ -703,9 +707,22 @@ fn what(event: &Event) -> String {
     }
 }
 
-/// The most telling entries in their order.
+/// The most telling entries in their order. Of neighbours that say the same (one for each rank, a bar that advances) one
+/// speaks for all: the last that gives a duration, else the last.
 fn telling(events: &[Event], room: usize) -> Vec<&Event> {
-    let mut order: Vec<usize> = (0..events.len()).collect();
+    let mut order: Vec<usize> = Vec::new();
+    for (at, event) in events.iter().enumerate() {
+        let before = order.last().and_then(|&last: &usize| events.get(last));
+        match before {
+            Some(same) if same.kind == event.kind && !words::is_failure(&event.kind) => {
+                if event.duration_ms.is_some() || same.duration_ms.is_none() {
+                    order.pop();
+                    order.push(at);
+                }
+            }
+            _ => order.push(at),
+        }
+    }
     let worth = |at: usize| {
         let Some(event) = events.get(at) else { return 0 };
         let kind = event.kind.as_str();

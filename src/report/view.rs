@@ -172,8 +172,20 @@ pub fn checked(report: &PostMortem) -> String {
     format!("Checked: {read}; no failure of memory, placement, template, numbers, configuration, model files or platform, and no abnormal end.")
 }
 
+/// Whether and when what a healthy log tells of came up.
+pub fn start(report: &PostMortem) -> Option<String> {
+    const SERVERS: [&str; 7] = ["tgi", "vllm", "sglang", "llama.cpp", "ollama", "lmdeploy", "tensorrt-llm"];
+    let is_server = report.deployment.engine.as_deref().is_some_and(|engine| SERVERS.contains(&engine));
+    let is_cut = matches!(report.completeness, Completeness::EndsEarly | Completeness::Both);
+    let was_up = report.timeline.iter().any(|event| event.kind == "ready");
+    if is_server && is_cut && !was_up && !report.timeline.is_empty() {
+        return Some("The log ends before the server was up: whether it came up, or died without a word, is not in it.".to_owned());
+    }
+    time_to_ready(&report.timeline)
+}
+
 /// How long a run took from its start until it served.
-pub fn time_to_ready(timeline: &[Event]) -> Option<String> {
+fn time_to_ready(timeline: &[Event]) -> Option<String> {
     let at = timeline.iter().rposition(|e| e.kind == "ready")?;
     let ready = timeline.get(at)?;
     let before = timeline.get(..at)?;
@@ -582,7 +594,7 @@ fn summary(report: &PostMortem) -> Vec<(String, Vec<Segment>)> {
         };
         add("Where", Some(prose(&lines)));
     } else {
-        add("Start", time_to_ready(&report.timeline).map(|text| prose(&text)));
+        add("Start", start(report).map(|text| prose(&text)));
     }
     let first = report.timeline.iter().find_map(|e| e.time.as_deref());
     let last = report.timeline.iter().rev().find_map(|e| e.time.as_deref());

@@ -138,7 +138,7 @@ pub fn impact(impact: Impact) -> &'static str {
     match impact {
         Impact::ProcessDied => "the process ended",
         Impact::RequestsFailed => "requests failed, the server stayed up",
-        Impact::Degraded => "the service got worse, nothing ended",
+        Impact::Degraded => "nothing ended, but the service got worse",
     }
 }
 

@@ -167,6 +167,37 @@ pub const WORDS: &[&str] = &[
     "payload",
 ];
 
+/// Words by which a failure is known that no signature knows.
+pub const FORMS: &[&str] = &[
+    "Traceback (most",
+    "  File \"",
+    "ERROR",
+    "CRITICAL",
+    "FATAL",
+    "Error:",
+    "error:",
+    "panicked at",
+    "Exception:",
+    "Killed",
+    "terminate called",
+    "Failed to",
+    "failed to",
+    "fatal:",
+    "Aborted",
+    "Fatal ",
+    "Segmentation fault",
+];
+
+impl Entry {
+    /// Whether a line of a large log is read for the sake of this signature: it is no everyday line, no mark that is left
+    /// for every request or step, and it counts by itself.
+    pub fn is_sought(&self) -> bool {
+        let everyday = matches!(self.fact.as_str(), "request-served" | "metrics" | "payload" | "benign" | "context" | "device");
+        let of_each = matches!(self.event.as_deref(), Some("generation-started" | "generation-finished" | "request-started" | "training-started"));
+        !everyday && !of_each && !self.weak && !self.needs_failure
+    }
+}
+
 /// The bit that stands for four bytes in the filter of anchors, 0 to 65535.
 pub const fn gram_bit(gram: u32) -> usize {
     (gram.wrapping_mul(0x9E37_79B1) >> 16) as usize

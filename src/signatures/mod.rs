@@ -13,6 +13,8 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use crate::facts::{Ends, FactKind, Stage};
 use crate::post_mortem::Figures;
+use crate::program::{self, Groups, Program};
+use crate::scan::needles::{Needles, Row};
 
 type Text = Cow<'static, str>;
 type Texts = Cow<'static, [Text]>;
@@ -33,6 +35,8 @@ pub struct Signature {
     pub anchors: Texts,
     /// The pattern that must match, when the anchor does not say it all.
     pub pattern: Option<Text>,
+    /// The same, compiled by the build script.
+    pub program: Option<Program>,
     /// The grammar that reads the message.
     pub parser: Option<Parser>,
     /// What the message means.
@@ -127,6 +131,8 @@ pub struct Hit<'t> {
     pub start: usize,
     /// Where in the text it ends.
     pub end: usize,
+    /// Where in it the words stand that it was found by.
+    pub anchor: usize,
     /// Figures that it captured.
     pub figures: Figures,
     /// Words that it captured.
@@ -162,6 +168,7 @@ pub enum RulesError {
 /// Every signature, ready to search. Nothing is built for those that are compiled in.
 pub struct Table {
     own: Vec<Signature>,
+    needles: Vec<Needles>,
     patterns: Vec<OnceLock<Option<Regex>>>,
 }
 
@@ -169,7 +176,11 @@ impl Table {
     /// The signatures that are compiled in, and a user's own.
     pub fn new(own: Vec<Signature>) -> Self {
         let patterns = (0..SIGNATURES.len() + own.len()).map(|_| OnceLock::new()).collect();
-        Table { own, patterns }
+        let mut needles = vec![NEEDLES.clone()];
+        if !own.is_empty() {
+            needles.push(Needles::new(own.iter().flat_map(|s| s.anchors.iter().map(AsRef::as_ref)), ""));
+        }
+        Table { own, needles, patterns }
     }
 
     fn signature(&self, index: usize) -> &Signature {
@@ -182,43 +193,17 @@ impl Table {
     }
 
     /// What marks a line of a large log as worth reading: the anchors of all that does not stand in every healthy line,
-    /// and the words by which a failure is known that no signature knows.
-    pub fn needles(&self) -> impl Iterator<Item = &str> {
-        const FORMS: &[&str] = &[
-            "Traceback (most",
-            "  File \"",
-            "ERROR",
-            "CRITICAL",
-            "FATAL",
-            "Error:",
-            "error:",
-            "panicked at",
-            "Exception:",
-            "Killed",
-            "terminate called",
-            "Failed to",
-            "failed to",
-            "fatal:",
-            "Aborted",
-            "Fatal ",
-            "Segmentation fault",
-        ];
-        let everyday = |fact: FactKind| {
-            matches!(fact, FactKind::RequestServed | FactKind::Metrics | FactKind::Payload | FactKind::Benign | FactKind::Context | FactKind::Device)
-        };
-        // A mark that a server leaves for every request is one of them.
-        let of_requests = |event: Option<&str>| matches!(event, Some("generation-started" | "generation-finished"));
-        let known = self.signatures().filter(move |s| !everyday(s.fact) && !of_requests(s.event.as_deref()) && !s.weak && !s.needs_failure);
-        known.flat_map(|s| s.anchors.iter().map(AsRef::as_ref)).chain(FORMS.iter().copied())
+    /// and the words by which a failure is known that no signature knows. A user's own rules have tables of their own.
+    pub fn needles(&self) -> &[Needles] {
+        &self.needles
     }
 
-    /// The signatures found in a flat text (white space squeezed), in the order of their position. Rules that count only
-    /// in a failure are not tried on anything else.
-    pub fn hits(&self, flat: &str, is_failure: bool) -> Vec<Hit<'_>> {
+    /// Those of the wanted signatures that are found in a flat text (white space squeezed), in the order of their
+    /// position. The patterns of the others are not tried.
+    pub fn hits(&self, flat: &str, wanted: impl Fn(&Signature) -> bool) -> Vec<Hit<'_>> {
         let mut found: Vec<(usize, usize, usize)> = Vec::new();
         let mut add = |index: usize, start: usize, end: usize| {
-            let s = self.signature(index);
-            if (is_failure || !s.weak && !s.needs_failure) && !found.iter().any(|&(seen, ..)| seen == index) {
+            if !found.iter().any(|&(seen, ..)| seen == index) && wanted(self.signature(index)) {
                 found.push((index, start, end));
             }
         };
@@ -230,8 +215,9 @@ impl Table {
                 continue;
             }
             let first = ANCHORS.partition_point(|row| row.0 < gram);
-            for &(_, offset, signature, anchor) in ANCHORS[first..].iter().take_while(|row| row.0 == gram) {
+            for &(_, offset, signature, number) in ANCHORS[first..].iter().take_while(|row| row.0 == gram) {
                 let Some(start) = at.checked_sub(usize::from(offset)) else { continue };
+                let anchor = &SIGNATURES[usize::from(signature)].anchors[usize::from(number)];
                 if bytes[start..].starts_with(anchor.as_bytes()) {
                     add(usize::from(signature), start, start + anchor.len());
                 }
@@ -251,22 +237,18 @@ impl Table {
 
     fn matched(&self, index: usize, flat: &str, start: usize, end: usize) -> Option<Hit<'_>> {
         let signature = self.signature(index);
-        let mut hit = Hit { signature, start, end, figures: Figures::default(), attributes: BTreeMap::new(), payload: None };
+        let mut hit = Hit { signature, start, end, anchor: start, figures: Figures::default(), attributes: BTreeMap::new(), payload: None };
         if let Some(pattern) = &signature.pattern {
-            let regex = self.patterns[index].get_or_init(|| compile(pattern)).as_ref()?;
-            let captures = regex.captures(flat.as_bytes())?;
-            let whole = captures.get(0)?;
-            (hit.start, hit.end) = (whole.start(), whole.end());
-            for name in regex.capture_names().flatten() {
-                if let Some(group) = captures.name(name) {
-                    if name == "payload" {
-                        hit.payload = Some((group.start(), group.end()));
-                    } else if format::FRACTIONS.contains(&name) && flat.as_bytes().get(group.end()) == Some(&b'%') {
-                        let percent: Option<f64> = String::from_utf8_lossy(group.as_bytes()).parse().ok();
+            for (name, from, to) in self.groups(index, pattern, flat)? {
+                let text = || String::from_utf8_lossy(&flat.as_bytes()[from..to]);
+                match name {
+                    "" => (hit.start, hit.end) = (from, to),
+                    "payload" => hit.payload = Some((from, to)),
+                    name if format::FRACTIONS.contains(&name) && flat.as_bytes().get(to) == Some(&b'%') => {
+                        let percent: Option<f64> = text().parse().ok();
                         hit.capture(name, &percent.map_or(String::new(), |percent| (percent / 100.0).to_string()));
-                    } else {
-                        hit.capture(name, &String::from_utf8_lossy(group.as_bytes()));
                     }
+                    name => hit.capture(name, &text()),
                 }
             }
         }
@@ -275,12 +257,25 @@ impl Table {
         }
         Some(hit)
     }
+
+    /// Where a pattern's match, which has no name, and its named groups begin and end.
+    fn groups<'a>(&'a self, index: usize, pattern: &str, flat: &str) -> Option<Groups<'a>> {
+        let text = flat.as_bytes();
+        if let Some(program) = self.signature(index).program.filter(|program| program.is_for(text)) {
+            return program.groups_in(text);
+        }
+        let regex = self.patterns[index].get_or_init(|| compile(pattern)).as_ref()?;
+        let captures = regex.captures(text)?;
+        let names = regex.capture_names().enumerate();
+        let named = names.filter(|(group, name)| *group == 0 || name.is_some());
+        Some(named.filter_map(|(group, name)| captures.get(group).map(|found| (name.unwrap_or(""), found.start(), found.end()))).collect())
+    }
 }
 
 /// Compiles a pattern for bytes: its classes are ASCII, which makes them small and quick to compile. A pattern that
-/// names other characters in a class is compiled with Unicode.
+/// names other characters is compiled with Unicode; where a word ends is told by ASCII all the same.
 pub fn compile(pattern: &str) -> Option<Regex> {
-    RegexBuilder::new(pattern).unicode(false).build().or_else(|_| Regex::new(pattern)).ok()
+    RegexBuilder::new(pattern).unicode(false).build().or_else(|_| Regex::new(&pattern.replace(r"\b", r"(?-u:\b)"))).ok()
 }
 
 impl Hit<'_> {
@@ -359,10 +354,11 @@ pub fn parse_size(text: &str, unit: Option<&str>, decimal: bool) -> Option<i64> 
     (bytes.abs() < 1e18).then_some(bytes.round() as i64)
 }
 
-/// Reads a user's own signatures: every `*.toml` in a folder. Frame rules in them are not used.
+/// Reads a user's own signatures: every `*.toml` in a folder.
 ///
 /// # Errors
-/// A folder that cannot be read, a file that is not valid, a placeholder or word that is not known.
+/// A folder that cannot be read, a file that is not valid, a placeholder or word that is not known, a frame rule, which
+/// only the program itself has.
 pub fn load_rules(folder: &Path) -> Result<Vec<Signature>, RulesError> {
     let read_error = |source| RulesError::Read { path: folder.display().to_string(), source };
     let mut paths: Vec<_> = std::fs::read_dir(folder)
@@ -376,6 +372,9 @@ pub fn load_rules(folder: &Path) -> Result<Vec<Signature>, RulesError> {
         let invalid = |reason: String| RulesError::Invalid { path: path.display().to_string(), reason };
         let text = std::fs::read_to_string(&path).map_err(read_error)?;
         let file: format::File = toml::from_str(&text).map_err(|e| invalid(e.to_string()))?;
+        if !file.frame.is_empty() {
+            return Err(invalid("`[[frame]]` is not taken from rules of your own; give the signature a `stage`".into()));
+        }
         let software = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         for entry in file.signature {
             let id = entry.id.clone();
@@ -418,6 +417,7 @@ fn own_signature(software: &str, engine: Option<&str>, e: format::Entry) -> Resu
         engine: e.set.get("engine").map(String::as_str).or(engine).map(|v| Cow::Owned(v.to_owned())),
         anchors: texts(&e.anchor),
         pattern: pattern.map(Cow::Owned),
+        program: None,
         parser,
         fact,
         stage: word(e.stage.as_deref())?,

@@ -1,0 +1,139 @@
+//! Turns the catalogues of models and devices in `src/memory` into statics.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use crate::names;
+
+/// The catalogue of models: its entries, and an index of their names in order.
+pub fn models() -> Result<String, Box<dyn std::error::Error>> {
+    let mut paths: Vec<_> = fs::read_dir("src/memory/catalogue")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
+    paths.sort();
+    let (mut rows, mut index, mut aliases) = (String::new(), Vec::new(), Vec::new());
+    let mut count = 0u16;
+    for path in &paths {
+        let file: toml::Table = toml::from_str(&fs::read_to_string(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
+        for table in ["tag", "name"] {
+            for (name, id) in file.get(table).and_then(toml::Value::as_table).into_iter().flatten() {
+                let id = id.as_str().ok_or_else(|| format!("{}: `{name}` names no model", path.display()))?;
+                let exact = table == "tag" && !name.contains(':');
+                aliases.push((if exact { format!("={name}") } else { names::key(&names::words(name)) }, id.to_owned()));
+            }
+        }
+        for entry in file.get("model").and_then(toml::Value::as_array).into_iter().flatten() {
+            model(&mut rows, &mut index, count, entry).map_err(|e| format!("{}: {entry}: {e}", path.display()))?;
+            count += 1;
+        }
+    }
+    index.sort();
+    index.dedup();
+    aliases.sort();
+    // The keys in one text and where each begins: that takes no pointer, so nothing to relocate at start.
+    let (mut text, mut at) = (String::new(), String::new());
+    for (key, row, id) in index {
+        writeln!(at, "({}, {row}, {id}),", text.len())?;
+        text += &key;
+    }
+    let mut out = format!("static ROWS: &[Row] = &[\n{rows}];\n\nstatic KEYS: &str = {text:?};\n\nstatic NAMES: &[(u32, u16, u16)] = &[\n{at}");
+    out += "];\n\nstatic ALIASES: &[(&str, &str)] = &[\n";
+    for (key, id) in aliases {
+        writeln!(out, "({key:?}, {id:?}),")?;
+    }
+    Ok(out + "];\n")
+}
+
+fn model(rows: &mut String, index: &mut Vec<(String, u16, u16)>, row: u16, entry: &toml::Value) -> Result<(), Box<dyn std::error::Error>> {
+    let known = ["id", "parameters", "stored", "why", "tower", "dtype", "source", "config"];
+    if let Some(key) = entry.as_table().into_iter().flat_map(toml::Table::keys).find(|key| !known.contains(&key.as_str())) {
+        return Err(format!("`{key}` is no key of a model").into());
+    }
+    let ids: Vec<&str> = entry.get("id").and_then(toml::Value::as_array).into_iter().flatten().filter_map(toml::Value::as_str).collect();
+    let number = |key: &str| entry.get(key).and_then(toml::Value::as_integer).map(u64::try_from).transpose();
+    let text = |key: &str| entry.get(key).and_then(toml::Value::as_str);
+    for (at, id) in ids.iter().enumerate() {
+        let (whole, name) = (names::words(id), names::words(names::without_owner(id)));
+        for key in [format!("={}", names::key(&whole)), format!("/{}", names::key(&name)), format!("~{}", names::key(&names::bare(&name)))] {
+            index.push((key, row, u16::try_from(at)?));
+        }
+    }
+    writeln!(
+        rows,
+        "Row {{ ids: &{ids:?}, parameters: {}, stored: {:?}, why: {:?}, tower: {:?}, dtype: {:?}, source: {:?}, config: {:?} }},",
+        number("parameters")?.ok_or("no parameters")?,
+        number("stored")?,
+        text("why"),
+        number("tower")?,
+        text("dtype"),
+        text("source").ok_or("no source")?,
+        entry.get("config").map_or(Ok(String::new()), |config| json(config))?,
+    )?;
+    Ok(())
+}
+
+/// A configuration as JSON.
+fn json(value: &toml::Value) -> Result<String, Box<dyn std::error::Error>> {
+    Ok(match value {
+        toml::Value::String(text) => format!("{text:?}"),
+        toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => value.to_string(),
+        toml::Value::Array(items) => format!("[{}]", items.iter().map(json).collect::<Result<Vec<_>, _>>()?.join(",")),
+        toml::Value::Table(table) => {
+            let pairs =
+                table.iter().map(|(key, value)| Ok(format!("{key:?}:{}", json(value)?))).collect::<Result<Vec<_>, Box<dyn std::error::Error>>>()?;
+            format!("{{{}}}", pairs.join(","))
+        }
+        toml::Value::Datetime(_) => return Err("a date in a configuration".into()),
+    })
+}
+
+/// The catalogue of devices, a CSV file whose only quoted fields are names and sources.
+pub fn devices() -> Result<String, Box<dyn std::error::Error>> {
+    let mut out = String::from("static DEVICES: &[Row] = &[\n");
+    let text = fs::read_to_string("src/memory/devices.csv")?;
+    let mut lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    if lines.next() != Some("name,vendor,label_gib,total_mib,spread_mib,arch,unified,basis,source") {
+        return Err("src/memory/devices.csv: other columns than expected".into());
+    }
+    for line in lines {
+        let fields = fields(line);
+        let [name, vendor, label, total, spread, arch, unified, basis, source] = fields.as_slice() else {
+            return Err(format!("src/memory/devices.csv: not nine fields: {line}").into());
+        };
+        let (low, high) = label.split_once('-').unwrap_or((label, label));
+        let number = |text: &str| text.parse::<u64>().map_err(|e| format!("src/memory/devices.csv: {line}: `{text}`: {e}"));
+        let vendor = match vendor.as_str() {
+            "NVIDIA" => "Nvidia",
+            "AMD" => "Amd",
+            other @ ("Intel" | "Apple") => other,
+            other => return Err(format!("src/memory/devices.csv: {line}: `{other}` makes no devices").into()),
+        };
+        let measured = match basis.as_str() {
+            "measured" => true,
+            "derived" => false,
+            other => return Err(format!("src/memory/devices.csv: {line}: `{other}` is no basis").into()),
+        };
+        let total = if total.is_empty() { None } else { Some(number(total)?) };
+        writeln!(
+            out,
+            "Row {{ name: {name:?}, vendor: Vendor::{vendor}, label: ({}, {}), total_mib: {total:?}, spread_mib: {}, arch: {arch:?}, unified: {}, measured: {measured}, source: {source:?} }},",
+            number(low)?,
+            number(high)?,
+            if spread.is_empty() { 0 } else { number(spread)? },
+            !unified.is_empty(),
+        )?;
+    }
+    Ok(out + "];\n")
+}
+
+/// The fields of a line of CSV; quotes within quotes do not occur.
+fn fields(line: &str) -> Vec<String> {
+    let (mut out, mut quoted) = (vec![String::new()], false);
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => out.push(String::new()),
+            _ => out.last_mut().into_iter().for_each(|field| field.push(c)),
+        }
+    }
+    out
+}
