@@ -224,6 +224,9 @@ fn image_of(family: Option<&str>) -> Option<Image> {
         // Five pieces of 384 pixels.
         "granite" => Some(Image { tokens: 5 * 27 * 27, values: 5 * 3 * 384 * 384 }),
         "pixtral" => square(1024, 64 * 64),
+        // 16,384 tokens of four patches each, two frames of 14 or 16 pixels squared.
+        "qwen2_vl" | "qwen2_5_vl" | "qwen2_vl_text" | "qwen2_5_vl_text" => Some(Image { tokens: 16384, values: 4 * 16384 * 3 * 2 * 14 * 14 }),
+        f if f.starts_with("qwen3_vl") => Some(Image { tokens: 16384, values: 4 * 16384 * 3 * 2 * 16 * 16 }),
         "llava" => square(336, 576),
         "paligemma" => square(448, 1024),
         _ => None,

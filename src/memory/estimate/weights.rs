@@ -175,8 +175,14 @@ fn positions_table(model: &Model, shape: &Shape, plan: &Plan) -> Bytes {
         Attention::Heads(a) => Some(a.head_dim),
         Attention::Latent(a) => Some(a.rope),
     });
-    // Gemma 3 has one table for its windows and one, scaled eight times, for the rest.
-    let tables = if model.family.as_deref().is_some_and(|f| f.starts_with("gemma3")) && shape.tower > 0 { 9 } else { 1 };
+    let family = model.family.as_deref().unwrap_or_default();
+    let tables = match family {
+        // One table for its windows and one, scaled eight times, for the rest.
+        f if f.starts_with("gemma3") && shape.tower > 0 => 9,
+        // Positions in time, height and width: four times the length.
+        f if ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"].iter().any(|vl| f.starts_with(vl)) => 4,
+        _ => 1,
+    };
     plan.dtype.size(shape.max_positions.unwrap_or(0).saturating_mul(width.unwrap_or(0)).saturating_mul(tables))
 }
 
