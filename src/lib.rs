@@ -24,6 +24,7 @@ pub mod post_mortem;
 pub mod program;
 pub mod recognise;
 pub mod record;
+pub mod remedies;
 pub mod report;
 pub mod scan;
 pub mod signatures;
