@@ -154,7 +154,7 @@ fn right(command: &Command, text: &str) -> Result<(), String> {
     }
     shell_takes(text)?;
     let expected = expected(command);
-    let found = shlex::split(text).ok_or("the tokenizer cannot read it")?;
+    let found = shlex::split(&text.replace("\\\n", "")).ok_or("the tokenizer cannot read it")?;
     if found != expected { Err(format!("read back as {found:?}, meant {expected:?}")) } else { Ok(()) }
 }
 
@@ -203,7 +203,7 @@ fn printed(text: &str) -> Result<(), String> {
         return Ok(());
     }
     shell_takes(text)?;
-    let words = shlex::split(text).ok_or("the tokenizer cannot read it")?;
+    let words = shlex::split(&text.replace("\\\n", "")).ok_or("the tokenizer cannot read it")?;
     let own = split(text).map_err(|problem| problem.to_string())?;
     if own.iter().map(Word::plain).collect::<Vec<_>>() != words {
         return Err("two tokenizers read it differently".to_owned());

@@ -42,11 +42,8 @@ fn option(command: &mut Command, name: &str, value: Option<String>) {
 fn read_inside(command: &mut Command, entrypoint: &[Word], words: Vec<Word>) -> Result<(), Problem> {
     let all: Vec<Word> = entrypoint.iter().skip(1).cloned().chain(words).collect();
     inside(command, entrypoint.first(), &all, Trust::User)?;
-    if let Some(first) = entrypoint.first()
-        && command.program.shell.is_empty()
-        && !command.program.words.is_empty() | !entrypoint.is_empty()
-    {
-        command.program.words.insert(0, first.clone());
+    if let Some(first) = entrypoint.first() {
+        command.program.front().insert(0, first.clone());
     }
     command.hide_secrets()
 }
@@ -81,7 +78,8 @@ fn interpolated(text: &str) -> Result<Word, Problem> {
 /// The service of a compose file that runs an engine.
 pub(super) fn compose(file: &str) -> Result<Command, Problem> {
     let documents = yaml::read(file)?;
-    let services = documents.iter().find_map(|document| document.get("services")?.as_object()).ok_or_else(|| unreadable("the file has no services"))?;
+    let services =
+        documents.iter().find_map(|document| document.get("services")?.as_object()).ok_or_else(|| unreadable("the file has no services"))?;
     let mut last = unreadable("no service of the file runs an engine");
     for (name, service) in services {
         match compose_service(name, service) {
@@ -125,7 +123,9 @@ fn compose_service(name: &str, service: &Value) -> Result<Command, Problem> {
         }
         _ => {}
     }
-    for (key, flag) in [("shm_size", "--shm-size"), ("ipc", "--ipc"), ("mem_limit", "--memory"), ("runtime", "--runtime"), ("network_mode", "--network")] {
+    for (key, flag) in
+        [("shm_size", "--shm-size"), ("ipc", "--ipc"), ("mem_limit", "--memory"), ("runtime", "--runtime"), ("network_mode", "--network")]
+    {
         option(&mut command, flag, service.get(key).and_then(text));
     }
     let entrypoint = compose_words(service.get("entrypoint"))?;
@@ -157,7 +157,11 @@ pub(super) fn print_compose(command: &Command, service: &str) -> Result<String, 
                 "--runtime" => "runtime",
                 "--network" => "network_mode",
                 "--gpus" => {
-                    let count: Value = if value == "all" { "all".into() } else { value.parse::<u64>().map_err(|_| Problem::NotHere { what: "these devices".to_owned() })?.into() };
+                    let count: Value = if value == "all" {
+                        "all".into()
+                    } else {
+                        value.parse::<u64>().map_err(|_| Problem::NotHere { what: "these devices".to_owned() })?.into()
+                    };
                     let device = json!({"driver": "nvidia", "count": count, "capabilities": ["gpu"]});
                     body.insert("deploy".to_owned(), json!({"resources": {"reservations": {"devices": [device]}}}));
                     continue;
@@ -262,7 +266,9 @@ pub(super) fn manifest(file: &str) -> Result<Command, Problem> {
 fn manifest_container(object: &Value, kind: &str, path: &[&str], container: &Value) -> Result<Command, Problem> {
     let of = |value: &Value, key: &str| value.get(key).and_then(text);
     let metadata = object.get("metadata").cloned().unwrap_or_default();
-    let list = |key: &str| container.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(text).map(|item| referenced(&item)).collect::<Vec<Word>>();
+    let list = |key: &str| {
+        container.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(text).map(|item| referenced(&item)).collect::<Vec<Word>>()
+    };
     let entrypoint = list("command");
     let place = KubernetesPlace {
         api_version: of(object, "apiVersion").unwrap_or_default(),
@@ -312,7 +318,8 @@ pub(super) fn print_manifest(command: &Command, place: &KubernetesPlace) -> Resu
         container.insert("args".to_owned(), json!([script]));
     }
     let added = command.environment.iter().filter(|variable| variable.origin == Origin::Added);
-    let environment: Vec<Value> = added.filter_map(|variable: &Variable| Some(json!({"name": variable.name, "value": kubernetes_text(variable.value.as_ref()?)}))).collect();
+    let environment: Vec<Value> =
+        added.filter_map(|variable: &Variable| Some(json!({"name": variable.name, "value": kubernetes_text(variable.value.as_ref()?)}))).collect();
     if !environment.is_empty() {
         container.insert("env".to_owned(), environment.into());
     }
@@ -322,7 +329,10 @@ pub(super) fn print_manifest(command: &Command, place: &KubernetesPlace) -> Resu
         let value = option.values.first().and_then(Word::literal).unwrap_or_default();
         match option.name.as_deref() {
             Some("--gpus") => {
-                limits.insert("nvidia.com/gpu".to_owned(), value.parse::<u64>().map_err(|_| Problem::NotHere { what: "these devices".to_owned() })?.into());
+                limits.insert(
+                    "nvidia.com/gpu".to_owned(),
+                    value.parse::<u64>().map_err(|_| Problem::NotHere { what: "these devices".to_owned() })?.into(),
+                );
             }
             Some("--memory" | "-m") => {
                 limits.insert("memory".to_owned(), quantity(&value).into());
@@ -369,7 +379,8 @@ fn quantity(size: &str) -> String {
 // ------------------------------------------------------------------------------------------------------------- docker
 
 /// Variables that images set, not users.
-const OF_IMAGES: [&str; 7] = ["HF_HOME", "HUGGINGFACE_HUB_CACHE", "PORT", "HF_HUB_ENABLE_HF_TRANSFER", "NVIDIA_VISIBLE_DEVICES", "TORCH_CUDA_ARCH_LIST", "HOSTNAME"];
+const OF_IMAGES: [&str; 7] =
+    ["HF_HOME", "HUGGINGFACE_HUB_CACHE", "PORT", "HF_HUB_ENABLE_HF_TRANSFER", "NVIDIA_VISIBLE_DEVICES", "TORCH_CUDA_ARCH_LIST", "HOSTNAME"];
 
 /// The `docker run` that made a container.
 pub(super) fn inspect(text_: &str) -> Result<Command, Problem> {
@@ -390,7 +401,12 @@ pub(super) fn inspect(text_: &str) -> Result<Command, Problem> {
     }
     let name = at("/Name").and_then(text).map(|name| name.trim_start_matches('/').to_owned());
     option(&mut command, "--name", name.filter(|name| !name.is_empty()));
-    for (count, ids) in at("/HostConfig/DeviceRequests").and_then(Value::as_array).into_iter().flatten().map(|request| (request.get("Count"), request.get("DeviceIDs"))) {
+    for (count, ids) in at("/HostConfig/DeviceRequests")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .map(|request| (request.get("Count"), request.get("DeviceIDs")))
+    {
         let ids: Vec<String> = ids.and_then(Value::as_array).into_iter().flatten().filter_map(text).collect();
         let count = count.and_then(Value::as_i64);
         let devices = match (ids.as_slice(), count) {
@@ -412,7 +428,8 @@ pub(super) fn inspect(text_: &str) -> Result<Command, Problem> {
     for (inside, bindings) in at("/HostConfig/PortBindings").and_then(Value::as_object).into_iter().flatten() {
         for binding in bindings.as_array().into_iter().flatten() {
             let host = binding.get("HostPort").and_then(text).unwrap_or_default();
-            let address = binding.get("HostIp").and_then(text).filter(|ip| !ip.is_empty() && ip != "0.0.0.0").map_or(String::new(), |ip| format!("{ip}:"));
+            let address =
+                binding.get("HostIp").and_then(text).filter(|ip| !ip.is_empty() && ip != "0.0.0.0").map_or(String::new(), |ip| format!("{ip}:"));
             option(&mut command, "-p", Some(format!("{address}{host}:{}", inside.trim_end_matches("/tcp"))));
         }
     }

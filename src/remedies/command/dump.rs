@@ -76,7 +76,17 @@ fn echo(text: &str, trust: Trust) -> Option<Command> {
     if let Ok(command) = Command::read(text, trust) {
         return Some(command);
     }
-    let starts = ["docker run", "podman run", "nerdctl run", "text-generation-launcher ", "vllm serve ", "python3 -m ", "python -m ", "llama-server ", "sglang serve "];
+    let starts = [
+        "docker run",
+        "podman run",
+        "nerdctl run",
+        "text-generation-launcher ",
+        "vllm serve ",
+        "python3 -m ",
+        "python -m ",
+        "llama-server ",
+        "sglang serve ",
+    ];
     starts.iter().find_map(|start| {
         let at = text.find(start)?;
         let behind = text.get(at..)?;
@@ -124,7 +134,8 @@ fn flag_of(table: &'static Table, name: &str) -> Option<&'static Flag> {
     };
     let found = table.find(&format!("--{}", name.replace('_', "-")))?;
     // Beginnings of names are no names here.
-    let whole = found.flag.name.trim_start_matches('-').replace('-', "_") == name || table.flags.iter().any(|flag| std::ptr::eq(flag, found.flag) && name.len() > 1 && !found.flag.name.starts_with(&format!("--{name}")));
+    let whole = found.flag.name.trim_start_matches('-').replace('-', "_") == name
+        || table.flags.iter().any(|flag| std::ptr::eq(flag, found.flag) && name.len() > 1 && !found.flag.name.starts_with(&format!("--{name}")));
     whole.then_some(found.flag)
 }
 
@@ -133,7 +144,10 @@ fn is_served(case: &Case, names: &[&str]) -> bool {
     let of_servers = ["host", "port", "model_tag", "api_server_count", "served_model_name", "uvicorn_log_level", "chat_template"];
     let says_so = |fact: &Fact| ["API server", "api_server", "APIServer", "Uvicorn", "vllm serve"].iter().any(|word| fact.place.text.contains(word));
     names.iter().any(|name| of_servers.contains(name))
-        || case.origins.iter().any(|origin| origin.process.as_deref().is_some_and(|name| name.starts_with("APIServer") || name.starts_with("ApiServer")))
+        || case
+            .origins
+            .iter()
+            .any(|origin| origin.process.as_deref().is_some_and(|name| name.starts_with("APIServer") || name.starts_with("ApiServer")))
         || case.facts.iter().any(says_so)
 }
 
@@ -155,12 +169,18 @@ fn start(engine: &str, version: Option<&str>, served: bool, arguments: &Argument
     match engine {
         // The launcher's own port is 3000; 80 is its image's.
         "tgi" if arguments.values.is_empty() || arguments.get(&["port"]).and_then(Value::as_u64) == Some(80) => {
-            let option = |name: &str, value: Word| Argument { name: Some(name.to_owned()), values: vec![value], joined: false, origin: Origin::Added };
+            let option =
+                |name: &str, value: Word| Argument { name: Some(name.to_owned()), values: vec![value], joined: false, origin: Origin::Added };
             let volume = Word(vec![super::Piece::Variable("PWD".to_owned()), super::Piece::Text("/data:/data".to_owned())]);
             let image = format!("ghcr.io/huggingface/text-generation-inference:{}", version.unwrap_or("latest"));
             command.container = Some(Container {
                 runtime: words("docker run"),
-                options: vec![option("--gpus", "all".into()), option("--shm-size", "1g".into()), option("-p", "8080:80".into()), option("-v", volume)],
+                options: vec![
+                    option("--gpus", "all".into()),
+                    option("--shm-size", "1g".into()),
+                    option("-p", "8080:80".into()),
+                    option("-v", volume),
+                ],
                 image: Word::text(image),
             });
             command.program = of_image(engine, version);
@@ -209,8 +229,14 @@ fn put_model(command: &mut Command, flag: &str, model: &str) -> Option<()> {
 /// True for what the machine or the image sets, not the user.
 fn is_the_machines(engine: &str, name: &str, in_image: bool) -> bool {
     match engine {
-        "tgi" => name == "hostname" || name == "env" || in_image && matches!(name, "port" | "huggingface_hub_cache" | "weights_cache_override" | "shard_uds_path" | "prometheus_port"),
-        "vllm" => matches!(name, "headless" | "config" | "seed" | "model" | "model_tag" | "disable_log_stats" | "use_async_output_proc" | "worker_cls"),
+        "tgi" => {
+            name == "hostname"
+                || name == "env"
+                || in_image && matches!(name, "port" | "huggingface_hub_cache" | "weights_cache_override" | "shard_uds_path" | "prometheus_port")
+        }
+        "vllm" => {
+            matches!(name, "headless" | "config" | "seed" | "model" | "model_tag" | "disable_log_stats" | "use_async_output_proc" | "worker_cls")
+        }
         _ => false,
     }
 }
@@ -219,16 +245,62 @@ fn is_the_machines(engine: &str, name: &str, in_image: bool) -> bool {
 fn is_asked_for(engine: &str, name: &str) -> bool {
     let names: &[&str] = match engine {
         "vllm" => &[
-            "model", "tokenizer", "tokenizer_mode", "revision", "trust_remote_code", "dtype", "max_seq_len", "download_dir", "load_format",
-            "tensor_parallel_size", "pipeline_parallel_size", "disable_custom_all_reduce", "quantization", "enforce_eager", "kv_cache_dtype",
+            "model",
+            "tokenizer",
+            "tokenizer_mode",
+            "revision",
+            "trust_remote_code",
+            "dtype",
+            "max_seq_len",
+            "download_dir",
+            "load_format",
+            "tensor_parallel_size",
+            "pipeline_parallel_size",
+            "disable_custom_all_reduce",
+            "quantization",
+            "enforce_eager",
+            "kv_cache_dtype",
             "served_model_name",
         ],
         _ => &[
-            "model_path", "tokenizer_path", "host", "port", "served_model_name", "context_length", "quantization", "dtype", "kv_cache_dtype", "tp_size",
-            "dp_size", "pp_size", "ep_size", "mem_fraction_static", "max_running_requests", "max_total_tokens", "chunked_prefill_size",
-            "max_prefill_tokens", "trust_remote_code", "revision", "chat_template", "load_format", "cpu_offload_gb", "disable_cuda_graph",
-            "disable_radix_cache", "cuda_graph_max_bs", "enable_torch_compile", "enable_dp_attention", "reasoning_parser", "tool_call_parser",
-            "log_level", "api_key", "is_embedding", "enable_mixed_chunk", "nnodes", "node_rank", "dist_init_addr", "attention_backend",
+            "model_path",
+            "tokenizer_path",
+            "host",
+            "port",
+            "served_model_name",
+            "context_length",
+            "quantization",
+            "dtype",
+            "kv_cache_dtype",
+            "tp_size",
+            "dp_size",
+            "pp_size",
+            "ep_size",
+            "mem_fraction_static",
+            "max_running_requests",
+            "max_total_tokens",
+            "chunked_prefill_size",
+            "max_prefill_tokens",
+            "trust_remote_code",
+            "revision",
+            "chat_template",
+            "load_format",
+            "cpu_offload_gb",
+            "disable_cuda_graph",
+            "disable_radix_cache",
+            "cuda_graph_max_bs",
+            "enable_torch_compile",
+            "enable_dp_attention",
+            "reasoning_parser",
+            "tool_call_parser",
+            "log_level",
+            "api_key",
+            "is_embedding",
+            "enable_mixed_chunk",
+            "nnodes",
+            "node_rank",
+            "dist_init_addr",
+            "attention_backend",
         ],
     };
     names.contains(&name)
@@ -239,7 +311,12 @@ fn is_asked_for(engine: &str, name: &str) -> bool {
 fn argument(flag: &'static Flag, value: &Value, version: Version, dump: Dump) -> Option<Option<Argument>> {
     let kind = flag.kind(version);
     let make = |name: &str, values: Vec<String>| {
-        Some(Some(Argument { name: Some(name.to_owned()), values: values.into_iter().map(Word::text).collect(), joined: false, origin: Origin::Given }))
+        Some(Some(Argument {
+            name: Some(name.to_owned()),
+            values: values.into_iter().map(Word::text).collect(),
+            joined: false,
+            origin: Origin::Given,
+        }))
     };
     let default = flag.default(version);
     let switch = matches!(kind, Kind::Switch | Kind::Negatable);
@@ -251,11 +328,20 @@ fn argument(flag: &'static Flag, value: &Value, version: Version, dump: Dump) ->
             (false, false) if kind == Kind::Negatable && dump == Dump::Given => make(&flag.name.replacen("--", "--no-", 1), Vec::new()),
             _ => Some(None),
         },
-        Value::Bool(on) => if kind == Kind::Json || kind == Kind::Integer { Some(None) } else { make(flag.name, vec![on.to_string()]) },
+        Value::Bool(on) => {
+            if kind == Kind::Json || kind == Kind::Integer {
+                Some(None)
+            } else {
+                make(flag.name, vec![on.to_string()])
+            }
+        }
         Value::List(items) if items.is_empty() => Some(None),
         Value::List(items) => {
             // In a full dump, lists that are not asked for are defaults.
-            if dump == Dump::Full && !matches!(kind, Kind::Integers) && !matches!(flag.name, "--served-model-name" | "--lora-modules" | "--cudagraph-capture-sizes" | "--cuda-graph-sizes") {
+            if dump == Dump::Full
+                && !matches!(kind, Kind::Integers)
+                && !matches!(flag.name, "--served-model-name" | "--lora-modules" | "--cudagraph-capture-sizes" | "--cuda-graph-sizes")
+            {
                 return Some(None);
             }
             let words: Vec<String> = items.iter().map(plain).collect::<Option<_>>()?;
@@ -278,7 +364,10 @@ fn argument(flag: &'static Flag, value: &Value, version: Version, dump: Dump) ->
         Value::Str(text) if text.is_empty() => Some(None),
         Value::Int(_) | Value::Float(_) | Value::Str(_) => {
             let word = allowed(flag, version, plain(value)?);
-            if switch || (default.is_some_and(|default| same(default, &word)) && dump != Dump::Given) || matches!(word.as_str(), "auto" | "None") && dump == Dump::Resolved {
+            if switch
+                || (default.is_some_and(|default| same(default, &word)) && dump != Dump::Given)
+                || matches!(word.as_str(), "auto" | "None") && dump == Dump::Resolved
+            {
                 return Some(None);
             }
             make(flag.name, vec![word])
@@ -287,8 +376,16 @@ fn argument(flag: &'static Flag, value: &Value, version: Version, dump: Dump) ->
 }
 
 fn is_users_json(name: &str) -> bool {
-    ["--limit-mm-per-prompt", "--hf-overrides", "--rope-scaling", "--speculative-config", "--mm-processor-kwargs", "--kv-transfer-config", "--model-loader-extra-config"]
-        .contains(&name)
+    [
+        "--limit-mm-per-prompt",
+        "--hf-overrides",
+        "--rope-scaling",
+        "--speculative-config",
+        "--mm-processor-kwargs",
+        "--kv-transfer-config",
+        "--model-loader-extra-config",
+    ]
+    .contains(&name)
 }
 
 fn plain(value: &Value) -> Option<String> {
@@ -306,7 +403,11 @@ fn same(left: &str, right: &str) -> bool {
 
 /// The spelling of the command line for what a dump prints: `BitsandbytesNf4`, `LoadFormat.AUTO`, `torch.float16`.
 fn allowed(flag: &Flag, version: Version, word: String) -> String {
-    let last = if flag.name == "--dtype" || word.starts_with("LoadFormat.") || word.starts_with("torch.") { word.rsplit('.').next().unwrap_or(&word).to_owned() } else { word.clone() };
+    let last = if flag.name == "--dtype" || word.starts_with("LoadFormat.") || word.starts_with("torch.") {
+        word.rsplit('.').next().unwrap_or(&word).to_owned()
+    } else {
+        word.clone()
+    };
     let key = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let values = flag.values(version);
     if values.contains(&word.as_str()) {
@@ -338,8 +439,10 @@ fn bare(case: &Case, deployment: &Deployment, engine: &str) -> Option<Command> {
     if engine == "ollama" {
         for (name, value) in &deployment.arguments {
             let name = name.to_ascii_uppercase();
-            let (Some(flag), Some(value)) = (command.table().and_then(|table| table.of_variable(&name)), value.as_str().map(str::to_owned).or_else(|| value.as_i64().map(|n| n.to_string())))
-            else {
+            let (Some(flag), Some(value)) = (
+                command.table().and_then(|table| table.of_variable(&name)),
+                value.as_str().map(str::to_owned).or_else(|| value.as_i64().map(|n| n.to_string())),
+            ) else {
                 continue;
             };
             command.environment.push(super::Variable { name: flag.name.to_owned(), value: Some(Word::text(value)), origin: Origin::Given });
@@ -347,6 +450,10 @@ fn bare(case: &Case, deployment: &Deployment, engine: &str) -> Option<Command> {
         return Some(command);
     }
     let model = deployment.model.as_deref()?;
+    // llama.cpp prints the file's name, or the name that its author gave the model: neither is a path that could be opened.
+    if engine == "llama.cpp" && !model.contains('/') {
+        return None;
+    }
     let flag = match engine {
         "tgi" => "--model-id",
         "sglang" => "--model-path",
@@ -356,7 +463,9 @@ fn bare(case: &Case, deployment: &Deployment, engine: &str) -> Option<Command> {
         _ => "--model",
     };
     put_model(&mut command, flag, model)?;
-    let mut given = |name: &str, value: String| command.arguments.push(Argument { name: Some(name.to_owned()), values: vec![Word::text(value)], joined: false, origin: Origin::Given });
+    let mut given = |name: &str, value: String| {
+        command.arguments.push(Argument { name: Some(name.to_owned()), values: vec![Word::text(value)], joined: false, origin: Origin::Given })
+    };
     match engine {
         "transformers" => {
             if let Some(dtype) = deployment.dtype.as_deref().filter(|dtype| ["float16", "bfloat16", "float32"].contains(dtype)) {

@@ -40,7 +40,8 @@ impl Command {
             let program = std::mem::take(&mut self.program);
             self.version = None;
             if let Some(tag) = container.image.plain().rsplit_once(':').map(|(_, tag)| tag.to_owned()) {
-                self.version = Version::parse(&tag).is_some().then(|| tag.trim_start_matches('v').split(['-', '_']).next().unwrap_or_default().to_owned());
+                self.version =
+                    Version::parse(&tag).is_some().then(|| tag.trim_start_matches('v').split(['-', '_']).next().unwrap_or_default().to_owned());
             }
             self.program = program;
             return Ok(("image".to_owned(), Some(before)));
@@ -87,7 +88,10 @@ impl Command {
             }
         }
         let before = self.value_of(flag.name);
-        if table.is_some_and(|table| table.parser == Parser::None) && is_variable(flag.name) && flag.name.starts_with(|c: char| c.is_ascii_uppercase()) {
+        if table.is_some_and(|table| table.parser == Parser::None)
+            && is_variable(flag.name)
+            && flag.name.starts_with(|c: char| c.is_ascii_uppercase())
+        {
             return Ok(self.apply_variable(flag.name, to));
         }
         let version = self.version.as_deref().and_then(Version::parse).or(table.and_then(Table::newest).map(|(version, _)| version));
@@ -112,7 +116,8 @@ impl Command {
         }
         let name = positions.last().and_then(|at| self.arguments.get(*at)?.name.clone());
         let negative = |name: &str| table.and_then(|table| table.find(name)).is_some_and(|found| found.negative);
-        let keeps = |name: &String| !negative(name) && version.is_none_or(|version| flag.name == *name || flag.also(version).any(|also| also == *name));
+        let keeps =
+            |name: &String| !negative(name) && version.is_none_or(|version| flag.name == *name || flag.also(version).any(|also| also == *name));
         let name = name.filter(keeps).unwrap_or_else(|| flag.name.to_owned());
         let joined = positions.last().and_then(|at| self.arguments.get(*at)).is_some_and(|argument| argument.joined);
         let replacement = match to {
@@ -125,7 +130,12 @@ impl Command {
             Some(to) => {
                 let values = if kind == Kind::List { to.split(' ').map(Word::text).collect() } else { vec![Word::text(to)] };
                 let llama = table.is_some_and(|table| table.parser == Parser::Llama);
-                Some(Argument { name: Some(name.clone()), values, joined: !llama && (joined && kind != Kind::List || to.starts_with('-')), origin: Origin::Added })
+                Some(Argument {
+                    name: Some(name.clone()),
+                    values,
+                    joined: !llama && (joined && kind != Kind::List || to.starts_with('-')),
+                    origin: Origin::Added,
+                })
             }
         };
         let at = positions.first().copied();

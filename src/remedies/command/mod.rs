@@ -107,6 +107,11 @@ impl Program {
         self.flags
     }
 
+    /// The words that come first: the shell's, if one runs it.
+    fn front(&mut self) -> &mut Vec<Word> {
+        if self.shell.is_empty() { &mut self.words } else { &mut self.shell }
+    }
+
     /// True when the model may stand without a flag.
     pub fn takes_model(&self) -> bool {
         self.positional

@@ -79,14 +79,28 @@ fn program(command: &Command, shell: Shell) -> Result<Vec<String>, Problem> {
     if !command.program.words.is_empty() {
         groups.push(words(&command.program.words, shell)?);
     }
-    for argument_ in &command.arguments {
-        if argument_.name.is_none() && argument_.values.iter().any(|word| word.plain().starts_with('-')) && command.engine.is_some() {
+    let is_script = command.engine.is_none();
+    for one in &command.arguments {
+        let starts_like_a_flag = one.name.is_none() && one.values.iter().any(|word| word.plain().starts_with('-'));
+        if starts_like_a_flag && !is_script {
             return Err(Problem::Unsafe { place: "a word".to_owned() });
         }
-        groups.push(argument(argument_, shell)?);
+        let text = argument(one, shell)?;
+        match groups.last_mut() {
+            // A script's flag and the word behind it.
+            Some(before) if is_script && !starts_like_a_flag && before.starts_with("--") && !before.contains([' ', '=']) => {
+                *before += &format!(" {text}")
+            }
+            _ => groups.push(text),
+        }
     }
     // The model stands behind its program.
-    if command.program.positional && command.arguments.first().is_some_and(|first| first.name.is_none()) && groups.len() > 1 && !command.program.words.is_empty() {
+    if !is_script
+        && command.program.positional
+        && command.arguments.first().is_some_and(|first| first.name.is_none())
+        && groups.len() > 1
+        && !command.program.words.is_empty()
+    {
         let model = groups.remove(1);
         if let Some(program) = groups.first_mut() {
             *program += &format!(" {model}");

@@ -4,8 +4,14 @@ use super::{Argument, Command, Word};
 use crate::remedies::flags::Problem;
 
 /// Arguments that go into `BitsAndBytesConfig`.
-const QUANTIZATION: [&str; 6] =
-    ["load_in_8bit", "load_in_4bit", "bnb_4bit_quant_type", "bnb_4bit_compute_dtype", "bnb_4bit_use_double_quant", "llm_int8_enable_fp32_cpu_offload"];
+const QUANTIZATION: [&str; 6] = [
+    "load_in_8bit",
+    "load_in_4bit",
+    "bnb_4bit_quant_type",
+    "bnb_4bit_compute_dtype",
+    "bnb_4bit_use_double_quant",
+    "llm_int8_enable_fp32_cpu_offload",
+];
 
 /// Writes the call that loads the model.
 pub(super) fn print(command: &Command) -> Result<String, Problem> {
@@ -58,7 +64,8 @@ fn transformers(command: &Command, model: &str) -> Result<String, Problem> {
         out += "import torch\n";
     }
     out += &format!("from transformers import {classes}\n\nmodel_id = {}\ntokenizer = AutoTokenizer.from_pretrained(model_id)\n", text(model));
-    out += &format!("model = AutoModelForCausalLM.from_pretrained(\n    model_id,\n{}\n)", outer.join("\n"));
+    outer.insert(0, "    model_id,".to_owned());
+    out += &format!("model = AutoModelForCausalLM.from_pretrained(\n{}\n)", outer.join("\n"));
     Ok(out)
 }
 
@@ -86,7 +93,9 @@ fn value(argument: &Argument) -> Result<String, Problem> {
             "true" | "True" => "True".to_owned(),
             "false" | "False" => "False".to_owned(),
             number if is_number(number) => number.to_owned(),
-            json if json.starts_with(['{', '[']) => json_value(&serde_json::from_str(json).map_err(|_| Problem::Unsafe { place: "a JSON value".to_owned() })?),
+            json if json.starts_with(['{', '[']) => {
+                json_value(&serde_json::from_str(json).map_err(|_| Problem::Unsafe { place: "a JSON value".to_owned() })?)
+            }
             word => text(word),
         },
         several => format!("[{}]", several.iter().map(|word| if is_number(word) { word.clone() } else { text(word) }).collect::<Vec<_>>().join(", ")),
@@ -113,7 +122,9 @@ fn json_value(value: &serde_json::Value) -> String {
         Value::Number(number) => number.to_string(),
         Value::String(word) => text(word),
         Value::Array(values) => format!("[{}]", values.iter().map(json_value).collect::<Vec<_>>().join(", ")),
-        Value::Object(map) => format!("{{{}}}", map.iter().map(|(key, value)| format!("{}: {}", text(key), json_value(value))).collect::<Vec<_>>().join(", ")),
+        Value::Object(map) => {
+            format!("{{{}}}", map.iter().map(|(key, value)| format!("{}: {}", text(key), json_value(value))).collect::<Vec<_>>().join(", "))
+        }
     }
 }
 

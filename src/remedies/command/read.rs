@@ -8,13 +8,48 @@ use crate::remedies::flags::{Kind, Parser, Problem, Table, Version};
 const WRAPPERS: [&str; 6] = ["sudo", "exec", "nohup", "time", "env", "command"];
 
 /// Variables in front of a command that a log may set: those that the engines read, and general ones that load no code.
-const HARMLESS: [&str; 14] =
-    ["HF_", "HUGGING", "NCCL_", "GLOO_", "VLLM_", "SGLANG_", "SGL_", "OLLAMA_", "LLAMA_ARG_", "CUDA_", "PYTORCH_", "TOKENIZERS_", "OMP_", "TRANSFORMERS_"];
+const HARMLESS: [&str; 14] = [
+    "HF_",
+    "HUGGING",
+    "NCCL_",
+    "GLOO_",
+    "VLLM_",
+    "SGLANG_",
+    "SGL_",
+    "OLLAMA_",
+    "LLAMA_ARG_",
+    "CUDA_",
+    "PYTORCH_",
+    "TOKENIZERS_",
+    "OMP_",
+    "TRANSFORMERS_",
+];
 
 /// Options that a container may get from a log.
 const HARMLESS_OPTIONS: [&str; 23] = [
-    "--rm", "--detach", "--interactive", "--tty", "--init", "--name", "--restart", "--network", "--ipc", "--shm-size", "--gpus", "--memory", "--memory-swap",
-    "--cpus", "--hostname", "--runtime", "--pull", "--publish", "--expose", "--volume", "--mount", "--ulimit", "--env",
+    "--rm",
+    "--detach",
+    "--interactive",
+    "--tty",
+    "--init",
+    "--name",
+    "--restart",
+    "--network",
+    "--ipc",
+    "--shm-size",
+    "--gpus",
+    "--memory",
+    "--memory-swap",
+    "--cpus",
+    "--hostname",
+    "--runtime",
+    "--pull",
+    "--publish",
+    "--expose",
+    "--volume",
+    "--mount",
+    "--ulimit",
+    "--env",
 ];
 
 /// Reads the words of a command.
@@ -149,7 +184,8 @@ pub(super) fn inside(command: &mut Command, entrypoint: Option<&Word>, rest: &[W
     if program(command, Vec::new(), &all, trust).is_ok() && command.engine.is_some() {
         // The words of the entry point stand in an option already.
         let own = usize::from(entrypoint.is_some());
-        command.program.words.drain(..own.min(command.program.words.len()));
+        let words = command.program.front();
+        words.drain(..own.min(words.len()));
         return Ok(());
     }
     command.arguments.clear();
@@ -157,7 +193,9 @@ pub(super) fn inside(command: &mut Command, entrypoint: Option<&Word>, rest: &[W
     let Some(table) = table else {
         return Err(Problem::Unreadable("the image is no engine's, and no engine is named behind it".to_owned()));
     };
-    if entrypoint.is_some() || rest.first().and_then(Word::literal).is_some_and(|word| matches!(word.as_str(), "bash" | "sh" | "/bin/sh" | "/bin/bash")) {
+    if entrypoint.is_some()
+        || rest.first().and_then(Word::literal).is_some_and(|word| matches!(word.as_str(), "bash" | "sh" | "/bin/sh" | "/bin/bash"))
+    {
         return Err(Problem::Unreadable("the container runs a program of its own".to_owned()));
     }
     command.engine = Some(table.engine.to_owned());
@@ -223,14 +261,20 @@ fn program(command: &mut Command, wrappers: Vec<Word>, words: &[Word], trust: Tr
     let name = own.rsplit('/').next().unwrap_or_default().to_owned();
     let is_python = name.starts_with("python") && name.trim_start_matches("python").bytes().all(|b| b.is_ascii_digit() || b == b'.');
     // From a log, a program is taken by its name; a path could name anything.
-    if trust == Trust::Log && own.contains('/') && !own.starts_with("./") && !["/usr/", "/opt/", "/app/"].iter().any(|start| own.starts_with(start)) && !is_python {
+    if trust == Trust::Log
+        && own.contains('/')
+        && !own.starts_with("./")
+        && !["/usr/", "/opt/", "/app/"].iter().any(|start| own.starts_with(start))
+        && !is_python
+    {
         return Err(Problem::Unreadable("the log names a program in an unusual place".to_owned()));
     }
     if matches!(name.as_str(), "sh" | "bash" | "dash") && matches!(text(1).as_str(), "-c" | "-lc" | "-ec" | "-xc") {
         let script = words.get(2).and_then(Word::literal).filter(|_| words.len() == 3);
         let script = script.ok_or_else(|| Problem::Unreadable("the shell's script cannot be read".to_owned()))?;
         // A script of several commands is not one that starts an engine.
-        let one = !script.trim().contains(['\n', ';', '|', '&', '<', '>']) || script.trim().replace("\\\n", " ").lines().count() == 1 && !script.contains([';', '|', '&', '<', '>']);
+        let one = !script.trim().contains(['\n', ';', '|', '&', '<', '>'])
+            || script.trim().replace("\\\n", " ").lines().count() == 1 && !script.contains([';', '|', '&', '<', '>']);
         let inner = super::read::command(split(&script)?, trust)?;
         if !one || inner.container.is_some() || !inner.program.shell.is_empty() {
             return Err(Problem::Unreadable("the shell's script is more than one command".to_owned()));
@@ -350,7 +394,9 @@ pub(super) fn arguments(table: &'static Table, words: &[Word]) -> Vec<Argument> 
 fn was_not_a_switch(flag: Option<&crate::remedies::flags::Flag>, value: &Word) -> bool {
     let Some(flag) = flag else { return true };
     let early = Version::parse("0").map_or(Kind::Text, |version| flag.kind(version));
-    early != Kind::Switch || ["on", "off", "auto", "true", "false", "1", "0", "enabled", "disabled"].contains(&value.plain().as_str()) || flag.name != "--flash-attn"
+    early != Kind::Switch
+        || ["on", "off", "auto", "true", "false", "1", "0", "enabled", "disabled"].contains(&value.plain().as_str())
+        || flag.name != "--flash-attn"
 }
 
 impl Command {
@@ -359,7 +405,10 @@ impl Command {
         let table = self.table();
         for argument in &mut self.arguments {
             let flag = argument.name.as_deref().and_then(|name| table?.find(name)).map(|found| found.flag);
-            let named = argument.name.as_deref().is_some_and(|name| is_secret_name(&name.trim_start_matches('-').replace('-', "_")) && !name.ends_with("-file"));
+            let named = argument
+                .name
+                .as_deref()
+                .is_some_and(|name| is_secret_name(&name.trim_start_matches('-').replace('-', "_")) && !name.ends_with("-file"));
             for word in &mut argument.values {
                 let Some(text) = word.literal() else { continue };
                 if flag.is_some_and(crate::remedies::flags::Flag::is_secret) || named {

@@ -58,6 +58,7 @@ pub fn split(text: &str) -> Result<Vec<Word>, Problem> {
             }
             '\n' if words.is_empty() && word.is_none() => {}
             '\n' | ';' | '|' | '&' => break,
+            '<' | '>' if reader.peek() == Some('(') => return Err(unreadable("the command has another command run in the place of a word")),
             '<' | '>' => {
                 // `2> file`, `&> file`: what is read or written does not belong to the command.
                 if word.as_ref().is_some_and(|w| matches!(w.as_slice(), [Piece::Text(digit)] if digit.bytes().all(|b| b.is_ascii_digit()))) {
@@ -181,16 +182,40 @@ fn variable(reader: &mut Reader, sign: char, pieces: &mut Vec<Piece>) -> Result<
 /// When the shell has no sure way to write it.
 pub fn quote(word: &Word, shell: Shell) -> Result<String, Problem> {
     match shell {
-        Shell::Sh => Ok(word.0.iter().map(sh).collect::<String>()).map(|text| if text.is_empty() { "''".to_owned() } else { text }),
+        Shell::Sh => Ok(sh_word(word)),
         Shell::PowerShell => power_shell(word),
     }
+}
+
+fn sh_word(word: &Word) -> String {
+    let plain = |piece: &Piece| matches!(piece, Piece::Text(text) if !text.bytes().all(is_plain));
+    if word.has_variable() && !word.0.iter().any(plain) {
+        // All of it in one pair of quotes, which reads best.
+        let mut out = String::from("\"");
+        for (at, piece) in word.0.iter().enumerate() {
+            let goes_on = matches!(word.0.get(at + 1), Some(Piece::Text(text)) if text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'));
+            match piece {
+                Piece::Variable(name) if goes_on => out.push_str(&format!("${{{name}}}")),
+                Piece::Variable(name) => out.push_str(&format!("${name}")),
+                Piece::Text(text) => out.push_str(text),
+            }
+        }
+        return out + "\"";
+    }
+    let text: String = word.0.iter().map(sh).collect();
+    if text.is_empty() { "''".to_owned() } else { text }
+}
+
+/// True for what no shell takes for anything but itself, within double quotes too.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte)
 }
 
 fn sh(piece: &Piece) -> String {
     match piece {
         Piece::Variable(name) => format!("\"${name}\""),
         Piece::Text(text) if text.is_empty() => String::new(),
-        Piece::Text(text) if text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&b)) => text.clone(),
+        Piece::Text(text) if text.bytes().all(is_plain) => text.clone(),
         Piece::Text(text) => format!("'{}'", text.replace('\'', r"'\''")),
     }
 }
@@ -201,7 +226,8 @@ fn power_shell(word: &Word) -> Result<String, Problem> {
         return Err(refused());
     }
     if let Some(text) = word.literal() {
-        let bare = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=/-".contains(&b) || b".:".contains(&b) && !text.starts_with('-'));
+        let bare = !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+=/-".contains(&b) || b".:".contains(&b) && !text.starts_with('-'));
         return Ok(if bare { text } else { format!("'{}'", text.replace('\'', "''")) });
     }
     let mut out = String::from("\"");

@@ -21,7 +21,11 @@ pub(super) fn read(text: &str) -> Result<Vec<Value>, Problem> {
     }
     let documents = Yaml::load_from_str(text).map_err(|error| Problem::Unreadable(format!("the file is no YAML: {error}")))?;
     let mut left = MAX_VALUES;
-    documents.iter().map(|document| value(document, &mut left, 0)).collect::<Option<_>>().ok_or_else(|| Problem::Unreadable("the file nests or repeats too much".to_owned()))
+    documents
+        .iter()
+        .map(|document| value(document, &mut left, 0))
+        .collect::<Option<_>>()
+        .ok_or_else(|| Problem::Unreadable("the file nests or repeats too much".to_owned()))
 }
 
 fn value(yaml: &Yaml<'_>, left: &mut usize, depth: usize) -> Option<Value> {

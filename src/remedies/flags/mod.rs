@@ -233,9 +233,10 @@ impl Table {
             return Some(positive(flag));
         }
         if let Some(rest) = word.strip_prefix("--no-") {
-            let off = self.flags.iter().find(|flag| {
-                flag.name.strip_prefix("--") == Some(rest) && flag.kinds.iter().any(|(kind, ..)| *kind == Kind::Negatable)
-            });
+            let off = self
+                .flags
+                .iter()
+                .find(|flag| flag.name.strip_prefix("--") == Some(rest) && flag.kinds.iter().any(|(kind, ..)| *kind == Kind::Negatable));
             if let Some(flag) = off {
                 return Some(Found { flag, negative: true });
             }
