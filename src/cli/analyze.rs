@@ -143,14 +143,16 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
 
 /// How it was started, from the file that says so.
 fn launch(args: &Args) -> Result<Option<Launch>, Failure> {
-    let files: [(&Option<PathBuf>, fn(String) -> Launch); 3] =
-        [(&args.compose, Launch::Compose), (&args.manifest, Launch::Manifest), (&args.inspect, Launch::Inspect)];
-    let Some((path, make)) = files.into_iter().find_map(|(path, make)| Some((path.as_ref()?, make))) else {
+    let Some(path) = args.compose.as_ref().or(args.manifest.as_ref()).or(args.inspect.as_ref()) else {
         return Ok(args.command.clone().map(Launch::Command).filter(|launch| Command::given(launch).is_ok()));
     };
     let text = fs::read_to_string(path)
         .map_err(|error| miette!(code = "oomdoc::launch", help = "is the file there and readable?", "cannot read {}: {error}", path.display()))?;
-    let launch = make(text);
+    let launch = match (&args.compose, &args.manifest) {
+        (Some(_), _) => Launch::Compose(text),
+        (None, Some(_)) => Launch::Manifest(text),
+        (None, None) => Launch::Inspect(text),
+    };
     Command::given(&launch).map_err(|problem| {
         miette!(code = "oomdoc::launch", help = "name a file in which one service or container runs an engine", "{}: {problem}", path.display())
     })?;

@@ -117,6 +117,10 @@ fn rebuild(case: &Case, deployment: &Deployment, engine: &str, dump: Dump, argum
         if dump == Dump::Resolved && !is_asked_for(engine, name) {
             continue;
         }
+        // The version of a build between releases does not tell all that it has.
+        if dump == Dump::Full && !flag.is_in(at) {
+            continue;
+        }
         if let Some(argument) = argument(flag, value, at, dump)? {
             command.arguments.push(argument);
         }

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::process::{Command as Process, Stdio};
 
 use proptest::prelude::*;
@@ -171,6 +173,16 @@ fn secrets_stay_variables() {
     let printed = written(&read(&format!("HF_TOKEN={secret} vllm serve a/b")), &[]).unwrap();
     assert_eq!(printed, "HF_TOKEN=\"$HF_TOKEN\" vllm serve a/b");
     assert!(Command::read(&format!("vllm serve https://u:{secret}@host/a"), Trust::User).is_err());
+}
+
+#[test]
+fn masking_leaves_printed_commands_as_they_are() {
+    for text in
+        [TGI, "HF_TOKEN=hf_aB3dE5fG7hI9jK1lM3nO5pQ7 vllm serve a/b --api-key sk-proj-abcdefghijklmnop1234567890 --max-num-batched-tokens 8192"]
+    {
+        let printed = written(&read(text), &[]).unwrap();
+        assert_eq!(crate::report::redact::redact(&printed), (std::borrow::Cow::Borrowed(printed.as_str()), 0));
+    }
 }
 
 #[test]
