@@ -177,9 +177,11 @@ fn secrets_stay_variables() {
 
 #[test]
 fn masking_leaves_printed_commands_as_they_are() {
-    for text in
-        [TGI, "HF_TOKEN=hf_aB3dE5fG7hI9jK1lM3nO5pQ7 vllm serve a/b --api-key sk-proj-abcdefghijklmnop1234567890 --max-num-batched-tokens 8192"]
-    {
+    let tgi = TGI.replace("--max-total", "--max-input-tokens 4000 --max-total");
+    for text in [
+        tgi.as_str(),
+        "HF_TOKEN=hf_aB3dE5fG7hI9jK1lM3nO5pQ7 vllm serve a/b --api-key sk-proj-abcdefghijklmnop1234567890 --max-num-batched-tokens 8192",
+    ] {
         let printed = written(&read(text), &[]).unwrap();
         assert_eq!(crate::report::redact::redact(&printed), (std::borrow::Cow::Borrowed(printed.as_str()), 0));
     }
