@@ -74,7 +74,7 @@ impl Page {
             self.table(&["", ""], section.context.iter().map(|(name, value)| vec![escape_words(name), cell(value)]));
         }
         if !section.arguments.is_empty() {
-            self.paragraph("Arguments as the log prints them:");
+            self.paragraph("Arguments that were set, as the log prints them:");
             self.table(
                 &["Argument", "Value"],
                 section.arguments.iter().map(|(name, value)| vec![markdown_code(name, true), markdown_code(value, true)]),

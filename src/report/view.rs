@@ -360,7 +360,7 @@ pub struct Section {
     pub summary: Vec<(String, Vec<Segment>)>,
     /// What was running.
     pub context: Vec<(String, Vec<Segment>)>,
-    /// Its arguments.
+    /// Its arguments, but for those that were not set.
     pub arguments: Vec<(String, String)>,
     /// What happened when.
     pub timeline: Vec<Moment>,
@@ -546,7 +546,7 @@ fn report_section(number: usize, report: &PostMortem) -> Section {
         ),
         summary: summary(report),
         context: context(report),
-        arguments: report.deployment.arguments.iter().map(|(name, value)| (escape::line(name), argument(value))).collect(),
+        arguments: report.deployment.arguments.iter().filter(|(_, value)| is_set(value)).map(|(name, value)| (escape::line(name), argument(value))).collect(),
         timeline: report.timeline.iter().map(moment).collect(),
         memory: report.memory.devices.iter().filter(|d| d.components.iter().any(|c| c.bytes > 0)).map(bar).collect(),
         figures: figures(primary.map_or(&report.figures, |i| &i.figures)),
@@ -639,6 +639,17 @@ fn context(report: &PostMortem) -> Vec<(String, Vec<Segment>)> {
 }
 
 /// An argument's value as printed.
+/// Whether an argument has a value that somebody could have given it; engines print dozens that nobody did.
+fn is_set(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty() && text != "None",
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        _ => true,
+    }
+}
+
 fn argument(value: &Value) -> String {
     match value {
         Value::String(text) => escape::line(text),
