@@ -1,5 +1,5 @@
-//! Turns `src/signatures/*.toml` and the catalogues of `src/memory` into static tables, so that a start parses and
-//! compiles nothing.
+//! Turns `src/signatures/*.toml`, the flag tables and the catalogues of `src/memory` into static tables, so that a start
+//! parses and compiles nothing.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -21,6 +21,9 @@ mod program;
 #[allow(dead_code)]
 mod secrets;
 
+#[path = "src/remedies/flags/format.rs"]
+#[allow(dead_code)]
+mod flags;
 #[path = "build/catalogue.rs"]
 mod catalogue;
 #[path = "src/memory/names.rs"]
@@ -31,6 +34,11 @@ use format::{Entry, FORMS, File, FrameEntry, OneOrMany, expand};
 use needles::Needles;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    signatures()?;
+    flag_tables()
+}
+
+fn signatures() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=src/signatures");
     println!("cargo::rerun-if-changed=src/memory/names.rs");
     println!("cargo::rerun-if-changed=src/memory/catalogue");
@@ -206,4 +214,113 @@ fn frame(out: &mut String, engine: Option<&str>, e: &FrameEntry) -> Result<(), B
         e.priority,
     )?;
     Ok(())
+}
+
+fn flag_tables() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=src/remedies/flags");
+    let mut paths: Vec<_> = fs::read_dir("src/remedies/flags")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
+    paths.sort();
+    let mut out = String::from("/// Every table that is compiled in.\npub static TABLES: &[Table] = &[\n");
+    for path in &paths {
+        let file: flags::File = toml::from_str(&fs::read_to_string(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
+        flag_table(&mut out, &file).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    out.push_str("];\n");
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("flags.rs"), out)?;
+    Ok(())
+}
+
+fn flag_table(out: &mut String, file: &flags::File) -> Result<(), Box<dyn std::error::Error>> {
+    let versions: Vec<[u32; 4]> = file.versions.split_whitespace().map(version).collect::<Result<_, _>>()?;
+    writeln!(
+        out,
+        "Table {{ engine: {:?}, versions: &{:?}, names: &{:?}, recent: {:?}, parser: {}, images: &{:?}, port: {}, variables: {}, flags: &[",
+        file.engine,
+        versions,
+        file.versions.split_whitespace().collect::<Vec<_>>(),
+        version(&file.recent)?,
+        variant("Parser", &file.parser),
+        file.images,
+        file.port,
+        ranged(&file.variables)?,
+    )?;
+    for flag in &file.flags {
+        let spans: Vec<_> = flag.versions.split_whitespace().map(span).collect::<Result<_, _>>()?;
+        let kinds: Vec<String> = flag
+            .kind
+            .split_whitespace()
+            .map(|word| {
+                let (kind, (from, to)) = limited(word)?;
+                Ok(format!("({}, {from:?}, {to:?})", variant("Kind", kind)))
+            })
+            .collect::<Result<_, String>>()?;
+        writeln!(
+            out,
+            "Flag {{ name: {:?}, kinds: &[{}], spans: &{spans:?}, also: {}, values: {}, defaults: {}, assumed: {}, env: {:?} }},",
+            flag.name,
+            kinds.join(", "),
+            ranged(&flag.also)?,
+            ranged(&flag.values)?,
+            ranged(&flag.default)?,
+            ranged(&flag.assumed)?,
+            flag.env,
+        )?;
+    }
+    writeln!(out, "], constraints: &[")?;
+    for rule in &file.constraint {
+        let (from, to) = span(if rule.versions.is_empty() { ".." } else { &rule.versions })?;
+        let two = |flags: &[String]| match flags {
+            [] => Ok("None".to_owned()),
+            [left, right] => Ok(format!("Some(({left:?}, {right:?}))")),
+            _ => Err(format!("{}: two flags are compared", rule.id)),
+        };
+        let capability = match rule.capability.split_once('.') {
+            Some((major, minor)) => format!("Some(({}, {}))", major.parse::<u32>()?, minor.parse::<u32>()?),
+            None => "None".to_owned(),
+        };
+        writeln!(
+            out,
+            "Constraint {{ id: {:?}, from: {from:?}, to: {to:?}, when: &{:?}, then: &{:?}, below: {}, at_most: {}, capability: {capability}, divides_heads: {:?}, says: {:?} }},",
+            rule.id,
+            rule.when,
+            rule.then,
+            two(&rule.below)?,
+            two(&rule.at_most)?,
+            rule.divides_heads,
+            rule.says,
+        )?;
+    }
+    writeln!(out, "] }},")?;
+    Ok(())
+}
+
+/// The words of a list with the versions that they are limited to, as an array of tuples.
+fn ranged(words: &str) -> Result<String, String> {
+    let items: Vec<String> = words
+        .split_whitespace()
+        .map(|word| {
+            let (word, (from, to)) = limited(word)?;
+            Ok(format!("({word:?}, {from:?}, {to:?})"))
+        })
+        .collect::<Result<_, String>>()?;
+    Ok(format!("&[{}]", items.join(", ")))
+}
+
+/// A range of versions, the end left out.
+type Span = ([u32; 4], [u32; 4]);
+
+fn limited(word: &str) -> Result<(&str, Span), String> {
+    match word.rsplit_once('@') {
+        Some((word, range)) => Ok((word, span(range)?)),
+        None => Ok((word, span("..")?)),
+    }
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    flags::range(text).ok_or_else(|| format!("{text:?} is no range of versions"))
+}
+
+fn version(text: &str) -> Result<[u32; 4], String> {
+    flags::numbers(text).ok_or_else(|| format!("{text:?} is no version"))
 }

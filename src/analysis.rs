@@ -13,6 +13,7 @@ use crate::facts::{Fact, FactKind};
 use crate::post_mortem::{Completeness, Deployment, Evidence, Impact, Incident, PostMortem, Role, SCHEMA, Source, Tool};
 use crate::recognise::Recogniser;
 use crate::record::{Assembler, Record};
+use crate::remedies::command::{Command, Launch};
 use crate::scan::Gate;
 use crate::signatures::{Signature, Table, parse_size};
 use crate::source::{Reader, SourceError};
@@ -34,6 +35,8 @@ pub struct Options {
     pub gpu: Option<String>,
     /// The command that was run.
     pub command: Option<String>,
+    /// How it was started, where that is more than a command line: a compose file, a manifest, a container's description.
+    pub launch: Option<Launch>,
     /// The user's own signatures.
     pub rules: Vec<Signature>,
     /// Leave secrets as they are.
@@ -54,6 +57,14 @@ impl Options {
         {
             let mut fact = Fact::given(FactKind::Arguments, "given-command", last_line, command.clone());
             crate::extract::fill_from_arguments(&mut fact, arguments);
+            facts.push(fact);
+        }
+        if let Some(launch) = self.launch.as_ref().filter(|launch| !matches!(launch, Launch::Command(_)))
+            && let Ok(command) = Command::given(launch)
+        {
+            let text = command.model().unwrap_or_default();
+            let mut fact = Fact::given(FactKind::Arguments, "given-launch", last_line, text);
+            crate::extract::fill_from_arguments(&mut fact, command.to_arguments());
             facts.push(fact);
         }
         if let Some(gpu) = &self.gpu {
@@ -96,7 +107,23 @@ impl<'o> Analyzer<'o> {
     ///
     /// # Errors
     /// When reading fails. Damaged data are not that: they end the log, and the report names the problem.
-    pub fn run(&self, mut reader: Reader, name: &str) -> Result<PostMortem, SourceError> {
+    pub fn run(&self, reader: Reader, name: &str) -> Result<PostMortem, SourceError> {
+        let (case, source) = self.read(reader, name)?;
+        Ok(self.report(&case, source))
+    }
+
+    /// The same, with the command that was run, as far as it is known.
+    ///
+    /// # Errors
+    /// As [`Analyzer::run`].
+    pub fn run_with_command(&self, reader: Reader, name: &str) -> Result<(PostMortem, Option<Command>), SourceError> {
+        let (case, source) = self.read(reader, name)?;
+        let run = arbiter::verdicts(&case).first().map(|v| &case.runs[v.run]).or(case.runs.last());
+        let command = Command::of(&case, &self.deployment(&case, run), self.options.launch.as_ref());
+        Ok((self.report(&case, source), command))
+    }
+
+    fn read(&self, mut reader: Reader, name: &str) -> Result<(Case, Source), SourceError> {
         let mut envelope = Envelope::new();
         let mut assembler = Assembler::default();
         let mut recogniser = Recogniser::new(&self.table);
@@ -153,7 +180,7 @@ impl<'o> Analyzer<'o> {
         let mut facts = collector.finish();
         facts.extend(self.options.facts(source.lines));
         let case = Case::new(facts, envelope.origins().to_vec(), source.lines, self.options.year);
-        Ok(self.report(&case, source))
+        Ok((case, source))
     }
 
     fn deployment(&self, case: &Case, run: Option<&Run>) -> Deployment {

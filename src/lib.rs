@@ -10,7 +10,7 @@
 //!
 //! The way of a log: [`source`] gives lines, [`scan`] passes over those that say nothing, [`envelope`] takes off what wraps them, [`record`] puts messages and
 //! tracebacks together, [`recognise`] makes facts of them with the [`signatures`] and the grammars of [`extract`],
-//! [`case`](mod@case) puts the facts in order, [`causes`] judge them, [`report`] writes it down.
+//! [`case`](mod@case) puts the facts in order, [`causes`] judge them, [`remedies`] write commands, [`report`] writes it down.
 
 pub mod analysis;
 pub mod case;
@@ -24,6 +24,7 @@ pub mod post_mortem;
 pub mod program;
 pub mod recognise;
 pub mod record;
+pub mod remedies;
 pub mod report;
 pub mod scan;
 pub mod signatures;

@@ -293,7 +293,7 @@ pub struct Remedy {
 }
 
 /// One flag's change.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// The flag.
     pub flag: String,

@@ -116,7 +116,7 @@ fn read_arguments(deployment: &mut Deployment, facts: &[&Fact]) {
         let deployed = arguments::deployment(arguments);
         let d = &mut *deployment;
         d.engine_version = d.engine_version.take().or(deployed.version);
-        d.model = d.model.take().or(deployed.model);
+        d.model = better_name(d.model.take(), deployed.model);
         d.dtype = d.dtype.take().or(deployed.dtype);
         d.quantization = d.quantization.take().or(deployed.quantization);
         d.tensor_parallel = d.tensor_parallel.or(deployed.tensor_parallel);
@@ -145,13 +145,26 @@ fn read_context(deployment: &mut Deployment, facts: &[&Fact]) {
             .map(str::to_owned)
     };
     d.engine_version = d.engine_version.take().or_else(version);
-    d.model = d.model.take().or_else(|| word("model").map(|model| hub_id(&model).unwrap_or(model)));
+    let named = |failing: bool| facts.iter().filter(move |f| f.kind.is_failure() == failing).filter_map(|f| f.word("model"));
+    let name = named(false).chain(named(true)).find(|model| !is_blob(model)).map(str::to_owned).or_else(|| word("model"));
+    d.model = better_name(d.model.take(), name.map(|model| hub_id(&model).unwrap_or(model)));
     d.dtype = d.dtype.take().or_else(|| word("dtype"));
     d.quantization = d.quantization.take().or_else(|| word("quantization"));
     let number = |name: &str| facts.iter().rev().find_map(|f| f.number(name)).and_then(|n| u64::try_from(n).ok());
     d.tensor_parallel = d.tensor_parallel.or_else(|| number("tensor_parallel"));
     d.max_model_len = d.max_model_len.or_else(|| facts.iter().rev().filter(|f| !f.kind.is_failure()).find_map(|f| f.figures.max_model_len));
     d.gpu_memory_utilization = d.gpu_memory_utilization.or_else(|| facts.iter().rev().find_map(|f| f.figures.gpu_memory_utilization));
+}
+
+/// The first name, unless it is only that of a blob and the second is not.
+fn better_name(first: Option<String>, second: Option<String>) -> Option<String> {
+    let is_name = second.as_deref().is_some_and(|name| !is_blob(name));
+    first.filter(|name| !is_name || !is_blob(name)).or(second)
+}
+
+/// True for a file in Ollama's store, whose name is a digest: it says nothing to anybody.
+fn is_blob(model: &str) -> bool {
+    model.contains("/blobs/sha256-") || model.contains("\\blobs\\sha256-")
 }
 
 /// The hub's id of a folder in its cache: `…/models--acme--owl-7b/snapshots/…` is `acme/owl-7b`.

@@ -9,6 +9,7 @@ use miette::miette;
 
 use crate::analysis::{Analyzer, Options};
 use crate::cli::{Failure, Outcome, tell};
+use crate::remedies::command::{Command, Launch};
 use crate::report::{self, Format, Style};
 use crate::signatures::load_rules;
 use crate::source::{self, Input, SourceError};
@@ -46,6 +47,15 @@ pub struct Args {
     /// The command that was run, if the log does not show it
     #[arg(long, value_name = "COMMAND")]
     command: Option<String>,
+    /// The compose file that started it
+    #[arg(long, value_name = "FILE", conflicts_with = "command")]
+    compose: Option<PathBuf>,
+    /// The Kubernetes manifest that started it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "compose"])]
+    manifest: Option<PathBuf>,
+    /// What `docker inspect` prints of its container
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["command", "compose", "manifest"])]
+    inspect: Option<PathBuf>,
     /// The year of time stamps that have none
     #[arg(long, value_name = "YEAR", value_parser = clap::value_parser!(i32).range(1970..=9999))]
     year: Option<i32>,
@@ -90,6 +100,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         model: args.model.clone(),
         gpu: args.gpu.clone(),
         command: args.command.clone(),
+        launch: launch(args)?,
         rules,
         keep_secrets: args.no_redact,
     };
@@ -128,6 +139,24 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         write(args, &entries)?;
     }
     Ok(outcome)
+}
+
+/// How it was started, from the file that says so.
+fn launch(args: &Args) -> Result<Option<Launch>, Failure> {
+    let Some(path) = args.compose.as_ref().or(args.manifest.as_ref()).or(args.inspect.as_ref()) else {
+        return Ok(args.command.clone().map(Launch::Command).filter(|launch| Command::given(launch).is_ok()));
+    };
+    let text = fs::read_to_string(path)
+        .map_err(|error| miette!(code = "oomdoc::launch", help = "is the file there and readable?", "cannot read {}: {error}", path.display()))?;
+    let launch = match (&args.compose, &args.manifest) {
+        (Some(_), _) => Launch::Compose(text),
+        (None, Some(_)) => Launch::Manifest(text),
+        (None, None) => Launch::Inspect(text),
+    };
+    Command::given(&launch).map_err(|problem| {
+        miette!(code = "oomdoc::launch", help = "name a file in which one service or container runs an engine", "{}: {problem}", path.display())
+    })?;
+    Ok(Some(launch))
 }
 
 /// The input that an error is about.

@@ -28,7 +28,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Reads logs and prints a post-mortem
-    Analyze(analyze::Args),
+    Analyze(Box<analyze::Args>),
     /// Says what a cause means, how it is recognised and how it is fixed; without ID, lists the causes
     Explain(explain::Args),
     /// Predicts the memory of a model on a device by component, and says whether it fits
