@@ -190,10 +190,16 @@ fn impossible_combinations_say_why() {
     assert!(matches!(refused(&bf16, &t4), Impossible::Kernels { what: "bfloat16", .. }));
     assert!(check(&qwen, &t4, &Plan::new(&Setup::new(Engine::Vllm), &qwen, &t4)).is_ok(), "the checkpoint's own dtype is cast");
     assert!(matches!(refused(&with(Engine::LlamaCpp, "awq"), &h100()), Impossible::Format { .. }));
-    // 18944 inputs over 4 ranks are 4736, which is 37 groups of 128; over 7, a group would be cut.
-    let gptq = Setup { tensor_parallel: 4, ..with(Engine::Vllm, "gptq") };
-    assert!(check(&qwen, &h100(), &Plan::new(&gptq, &qwen, &h100())).is_ok());
-    assert!(matches!(refused(&Setup { tensor_parallel: 7, ..gptq }, &h100()), Impossible::Groups { .. }));
+    // 29568 inputs over 2 ranks are 14784, which is 115.5 groups of 128; in groups of 32 they are 462.
+    let large = model("Qwen/Qwen2.5-72B-Instruct");
+    let grouped = |group| Setup {
+        tensor_parallel: 2,
+        quantization: Some(Quantization::new(Method::Gptq { bits: 4, group: Some(group), symmetric: true })),
+        ..Setup::new(Engine::Vllm)
+    };
+    let verdict = |group| check(&large, &h100(), &Plan::new(&grouped(group), &large, &h100()));
+    assert!(matches!(verdict(128), Err(Impossible::Groups { inputs: 29568, each: 14784, .. })));
+    assert_eq!(verdict(32), Ok(()));
 }
 
 #[test]
