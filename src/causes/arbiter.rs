@@ -75,6 +75,19 @@ pub fn verdicts(case: &Case) -> Vec<Verdict> {
     let only_follows = |v: &Verdict| matches!(case.facts[v.decisive].kind, FactKind::Symptom | FactKind::ProcessExit);
     verdicts.retain(|v| said(v) || !known_died || v.impact == Impact::ProcessDied && !only_follows(v));
     verdicts.sort_by_key(|v| (v.impact, Reverse(v.run), Reverse(said(v)), v.decisive));
+    listed(verdicts)
+}
+
+/// Incidents that a report lists: a log of ten thousand pods that all broke is one story, not ten thousand.
+const MAX_LISTED: usize = 100;
+
+/// The gravest verdicts; of further services that broke in the same way only the number is kept.
+fn listed(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
+    for rest in verdicts.split_off(verdicts.len().min(MAX_LISTED)) {
+        if let Some(same) = verdicts.iter_mut().find(|v| v.cause.id == rest.cause.id && v.impact == rest.impact) {
+            same.occurrences += rest.occurrences;
+        }
+    }
     verdicts
 }
 
