@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::case::deployment::deployment;
+use crate::case::deployment::{deployment, is_server};
 use crate::case::ledger::memory;
 use crate::case::timeline::timeline;
 use crate::case::trends::trends;
@@ -206,7 +206,7 @@ impl<'o> Analyzer<'o> {
             Some(incident) => incident.figures.clone(),
             None => run.and_then(|run| run.facts.last().map(|&last| case.figures_at(run, last, &[]))).unwrap_or_default(),
         };
-        let completeness = match completeness(case) {
+        let completeness = match completeness(case, &verdicts) {
             Completeness::Whole if !source.problems.is_empty() => Completeness::EndsEarly,
             Completeness::StartsLate if !source.problems.is_empty() => Completeness::Both,
             completeness => completeness,
@@ -279,6 +279,7 @@ fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment) -> Incident
         headline: (verdict.cause.headline)(&situation),
         explanation,
         occurrences: verdict.occurrences,
+        occurrences_is_lower_bound: verdict.is_lower_bound,
         rank: rank(case, fact).or_else(|| rank_of_symptoms(case, verdict)),
         first_line,
         last_line,
@@ -317,20 +318,34 @@ fn rank_of_symptoms(case: &Case, verdict: &Verdict) -> Option<u32> {
     u32::try_from(first).ok().filter(|_| several)
 }
 
-fn completeness(case: &Case) -> Completeness {
+fn completeness(case: &Case, verdicts: &[Verdict]) -> Completeness {
+    let of_first = |verdict: &&Verdict| verdict.run == 0;
+    let never_up = case.runs.iter().all(|run| run.ready.is_none());
     let starts = case.runs.first().is_some_and(|run| {
-        run.has_start || run.facts.first().is_some_and(|&i| case.facts[i].place.first_line <= 3 && case.facts[i].kind == FactKind::Mark)
-    }) || case.facts.iter().any(|f| f.is_exception) && case.runs.iter().all(|run| run.ready.is_none()) && case.lines < 200;
+        let fact = |&i: &usize| &case.facts[i];
+        let first = run.facts.first().map(fact);
+        let loads = |fact: &Fact| matches!(fact.event.as_deref(), Some("download-started" | "load-started"));
+        // A script says nothing of its start; loading is the first that it does. Arguments are read at the start only.
+        let is_script = !is_server(case.engine_of(run.container.as_deref()));
+        run.has_start
+            || first.is_some_and(|fact| &*fact.rule == "usage" || fact.place.first_line <= 3 && fact.kind == FactKind::Mark)
+            || is_script && run.facts.iter().map(fact).find(|fact| fact.kind == FactKind::Mark).is_some_and(loads)
+            || never_up && verdicts.iter().filter(of_first).any(|v| case.facts[v.decisive].kind == FactKind::Argument)
+    }) || case.facts.iter().any(|f| f.is_exception) && never_up && case.lines < 200;
+    let last_line = |i: usize| case.facts[i].place.last_line;
     let is_cut = case.facts.last().is_some_and(|fact| &*fact.rule == "incomplete-traceback" && fact.place.last_line + 1 >= case.lines);
+    // What ended the last run, or followed from it, stands at the end of the log.
+    let died = verdicts.iter().filter(|v| v.impact == Impact::ProcessDied && v.run + 1 == case.runs.len());
+    let dies = died.flat_map(|v| v.proof.iter().chain(&v.symptoms)).any(|&i| last_line(i).saturating_add(20) >= case.lines);
     let ends = !is_cut
-        && case.runs.last().is_some_and(|run| {
-            run.ended.is_some()
-                || run.facts.last().is_some_and(|&i| {
-                    let fact = &case.facts[i];
+        && (dies
+            || case.runs.last().is_some_and(|run| {
+                let over = |fact: &Fact| {
                     matches!(fact.kind, FactKind::OrderlyStop | FactKind::Completed | FactKind::ProcessExit)
-                        || run.ready.is_none() && fact.is_exception && fact.place.last_line + 20 >= case.lines
-                })
-        });
+                        || fact.event.as_deref() == Some("training-finished")
+                };
+                run.ended.is_some() || run.facts.last().is_some_and(|&i| over(&case.facts[i]))
+            }));
     match (starts, ends) {
         (true, true) => Completeness::Whole,
         (false, true) => Completeness::StartsLate,

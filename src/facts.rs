@@ -218,6 +218,8 @@ pub struct Place {
     pub last_line: u64,
     /// Who wrote it.
     pub origin: OriginId,
+    /// Which record of the log it is of, counted over all writers. Unlike lines, records do not depend on the wrapping.
+    pub record: u64,
     /// Which text of its record it is of: 0 the message, then the exceptions.
     pub part: u32,
     /// When.
@@ -265,10 +267,15 @@ pub struct Fact {
     pub arguments: Option<Arc<crate::extract::arguments::Arguments>>,
     /// How many like it were seen; only the first and the last of a long series are kept.
     pub repeats: u64,
+    /// How many like it stood before it that were not kept, because there were too many.
+    pub left_out: u64,
     /// Rank that wrote it.
     pub rank: Option<u32>,
     /// True when it stands in an exception that was printed with a traceback or as one.
     pub is_exception: bool,
+    /// True when that traceback looks as the interpreter prints it when nobody catches: it ends its process, unless the
+    /// program printed it itself and goes on.
+    pub is_uncaught: bool,
     /// Where it was read.
     pub place: Place,
 }
@@ -293,12 +300,15 @@ impl Fact {
             cause: None,
             arguments: None,
             repeats: 1,
+            left_out: 0,
             rank: None,
             is_exception: false,
+            is_uncaught: false,
             place: Place {
                 first_line: last_line,
                 last_line,
                 origin: OriginId(0),
+                record: u64::MAX,
                 part: 0,
                 stamp: None,
                 level: None,

@@ -96,6 +96,9 @@ pub struct Incident {
     pub explanation: String,
     /// How often it happened; a crash loop is one incident.
     pub occurrences: u64,
+    /// True when it may have happened more often: of a long series not every message is read.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub occurrences_is_lower_bound: bool,
     /// The rank or device that failed first, when there are several.
     pub rank: Option<u32>,
     /// First line of the evidence for the cause.

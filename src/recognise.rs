@@ -33,6 +33,8 @@ const MAX_TABLE_COLUMNS: usize = 512;
 /// Turns records into facts.
 pub struct Recogniser<'t> {
     table: &'t Table,
+    /// Records read so far.
+    records: u64,
     swallowing: BTreeMap<OriginId, Swallowing>,
     /// The last message of each origin and how often it came in a row.
     last: BTreeMap<OriginId, (u64, u32)>,
@@ -58,15 +60,16 @@ enum Swallowed {
 impl<'t> Recogniser<'t> {
     /// A recogniser on a table of signatures.
     pub fn new(table: &'t Table) -> Self {
-        Recogniser { table, swallowing: BTreeMap::new(), last: BTreeMap::new(), table_lines: BTreeMap::new() }
+        Recogniser { table, records: 0, swallowing: BTreeMap::new(), last: BTreeMap::new(), table_lines: BTreeMap::new() }
     }
 
     /// Adds the facts of a record to `out`.
     pub fn record(&mut self, record: &Record, out: &mut Vec<Fact>) {
+        self.records += 1;
         if self.is_swallowed(record) {
             let usage = record.message.lines.first().and_then(|(_, text)| engine_of_usage(text));
             if let Some(engine) = usage {
-                let context = Context { record, by_form: false, demoted: false, stage: None, engine: Some(engine) };
+                let context = Context { record, number: self.records, by_form: false, demoted: false, stage: None, engine: Some(engine) };
                 out.push(context.fact(FactKind::Context, "usage", Strength::Exact, Some(engine)));
             }
             return;
@@ -75,17 +78,21 @@ impl<'t> Recogniser<'t> {
             return;
         }
         let first_new = out.len();
-        let by_form = is_failure_by_form(record);
-        let demoted = record.level.is_some_and(|level| level < Level::Error);
+        let mut by_form = is_failure_by_form(record);
+        let mut demoted = record.level.is_some_and(|level| level < Level::Error);
 
         let mut message = record.message.flat();
         clip(&mut message.text);
         // What counts only in a failure is not tried on anything else, and broad rules only where no other speaks.
-        let wanted = |s: &Signature| !is_broad(s) && (by_form || !s.weak && !s.needs_failure);
+        let wanted = move |s: &Signature| !is_broad(s) && (by_form || !s.weak && !s.needs_failure);
         let mut hits = self.table.hits(&message.text, wanted);
         if let Some(blanked) = self.without_payload(&message.text, &hits, record) {
             message.text = blanked;
             hits = self.table.hits(&message.text, wanted);
+        }
+        // Some programs tell at INFO that something failed: that is one, and broad rules may say why.
+        if demoted && hits.iter().any(|hit| only_tells(hit.signature)) {
+            (by_form, demoted) = (true, false);
         }
         let benign = hits.iter().any(|hit| hit.signature.exclusive && hit.signature.fact == FactKind::Benign);
         if hits.iter().any(|hit| hit.signature.exclusive) {
@@ -93,7 +100,7 @@ impl<'t> Recogniser<'t> {
         }
         let stage = record.exceptions.iter().filter_map(|e| stage_of(&e.frames)).max_by_key(|&(priority, ..)| priority);
         let engine = record.exceptions.iter().find_map(|e| engine_of(&e.frames));
-        let context = Context { record, by_form, demoted, stage, engine };
+        let context = Context { record, number: self.records, by_form, demoted, stage, engine };
 
         let mut units: Vec<(Flat, Vec<Hit<'_>>, Option<&Exception>)> = Vec::new();
         if !record.message.is_blank() {
@@ -114,7 +121,7 @@ impl<'t> Recogniser<'t> {
         }
         let is_exact = |hit: &Hit<'_>| {
             let s = hit.signature;
-            !s.weak && (by_form || !s.needs_failure) && s.fact.is_failure()
+            !s.weak && (by_form || !s.needs_failure) && s.fact.is_failure() && !only_tells(s)
         };
         let any_exact = units.iter().any(|(_, hits, _)| hits.iter().any(is_exact));
         for (part, (flat, hits, exception)) in (0..).zip(units) {
@@ -244,6 +251,8 @@ impl<'t> Recogniser<'t> {
 /// What all facts of one record share.
 struct Context<'r> {
     record: &'r Record,
+    /// Its place among the records of the log.
+    number: u64,
     by_form: bool,
     demoted: bool,
     stage: Option<(i8, usize, Stage)>,
@@ -297,13 +306,15 @@ impl Context<'_> {
                 guesses.push(fact);
                 continue;
             }
-            is_explained = true;
+            // What names a model or a device, or says only that something failed, does not say why.
+            is_explained |= !matches!(fact.kind, FactKind::Context | FactKind::Device) && !only_tells(s);
             if fact.kind.is_failure() {
                 failures.push(fact);
             } else {
                 out.push(fact);
             }
         }
+        let is_told = !failures.is_empty();
         // An engine's sentence about what memory was for may quote the allocator's: it has those figures too.
         let quoted = failures.iter().find(|fact| fact.kind == FactKind::OutOfMemory).map(|fact| fact.figures.clone()).unwrap_or_default();
         failures.iter_mut().filter(|fact| fact.kind.says_what_for()).for_each(|fact| complete(&mut fact.figures, &quoted));
@@ -328,6 +339,7 @@ impl Context<'_> {
             }
         }
         if !is_explained
+            && !is_told
             && self.by_form
             && !any_exact
             && let Some(fact) = self.unrecognised(exception)
@@ -355,7 +367,7 @@ impl Context<'_> {
             parse(parser, &flat.text, hit.start, &self.record.message, &mut fact)?;
         }
         if let Some(exception) = exception {
-            fact.kind = refined(&fact, &exception.frames);
+            fact.kind = refined(&fact, exception);
             if let Some(frame) = exception.frames.last().filter(|_| fact.kind == FactKind::Internal) {
                 fact.attributes.insert("frame".into(), format!("{} ({})", frame.function, module_of(&frame.path)));
             }
@@ -383,6 +395,7 @@ impl Context<'_> {
         let text = match exception {
             Some(exception) => {
                 fact.is_exception = true;
+                fact.is_uncaught = is_uncaught(self.record);
                 // What decides is often said below the line that names the class, as pydantic does.
                 if first > 0 { exception.text.part(first, last) } else { exception.text.clone() }
             }
@@ -463,12 +476,15 @@ impl Context<'_> {
             cause: None,
             arguments: None,
             repeats: u64::from(record.repeated.max(1)),
+            left_out: 0,
             rank: record.rank,
             is_exception: false,
+            is_uncaught: false,
             place: Place {
                 first_line: record.first_line,
                 last_line: record.last_line,
                 origin: record.origin,
+                record: self.number,
                 part: 0,
                 stamp: record.stamp.clone(),
                 level: record.level,
@@ -501,7 +517,8 @@ fn parse(parser: Parser, flat: &str, start: usize, message: &Text, fact: &mut Fa
 
 /// What only the frames tell: memory that was to be pinned is the host's, a full device under shared memory is
 /// /dev/shm, memory that is refused to the very first call on a device was taken by others.
-fn refined(fact: &Fact, frames: &[Frame]) -> FactKind {
+fn refined(fact: &Fact, exception: &Exception) -> FactKind {
+    let frames = exception.frames.as_slice();
     let within = |frames: &[Frame], names: &[&str]| {
         frames.iter().any(|f| names.iter().any(|name| f.function.contains(name) || f.code.contains(name) || f.path.contains(name)))
     };
@@ -513,16 +530,33 @@ fn refined(fact: &Fact, frames: &[Frame]) -> FactKind {
         FactKind::DiskFull if within(innermost, &["multiprocessing/shared_memory", "multiprocessing/synchronize", "posix_shm", "/dev/shm"]) => {
             FactKind::SharedMemory
         }
-        // What fails while a package is being imported was written for other versions.
-        FactKind::Argument | FactKind::Internal if fact.strength == Strength::Weak && frames.last().is_some_and(is_import_of_a_package) => {
-            FactKind::Dependency
-        }
+        // A name or a call that fails while a package is being imported was written for other versions; what the package
+        // checks there itself is said by other exceptions.
+        FactKind::Argument | FactKind::Internal if fact.strength == Strength::Weak && does_not_fit(exception) => FactKind::Dependency,
         kind => kind,
     }
 }
 
-fn is_import_of_a_package(frame: &Frame) -> bool {
-    frame.function == "<module>" && (frame.path.contains("site-packages/") || frame.path.contains("dist-packages/"))
+/// True for code of a package that another package's version does not suit: it failed as its module was imported.
+fn does_not_fit(exception: &Exception) -> bool {
+    let class = exception.class.rsplit('.').next().unwrap_or("");
+    let is_of_a_version = matches!(class, "TypeError" | "AttributeError" | "NameError" | "ImportError" | "ModuleNotFoundError" | "SyntaxError");
+    let is_import_of_a_package =
+        |frame: &Frame| frame.function == "<module>" && (frame.path.contains("site-packages/") || frame.path.contains("dist-packages/"));
+    is_of_a_version && exception.frames.last().is_some_and(is_import_of_a_package)
+}
+
+/// True for a traceback without a word before it that leads out of the program's first frame: no logger wrote it, and
+/// nobody between there and the failure caught it. In a notebook a failure ends a cell.
+fn is_uncaught(record: &Record) -> bool {
+    let outermost = record.exceptions.last().and_then(|exception| exception.frames.first());
+    record.format.is_none()
+        && record.level.is_none()
+        && record.message.is_blank()
+        && outermost.is_some_and(|frame| {
+            let is_cell = ["ipykernel", "<ipython", "Cell In"].iter().any(|name| frame.path.contains(name));
+            (frame.function == "<module>" || frame.function == "_run_module_as_main") && !is_cell
+        })
 }
 
 /// The model that a source line of a traceback names as a literal: `from_pretrained("acme/owl-7b", …)`, `LLM(model="…")`.
@@ -549,6 +583,11 @@ fn model_in_code(code: &str) -> Option<&str> {
 /// A source file as its package names it: what stands before the package says only where it was installed.
 fn module_of(path: &str) -> &str {
     ["site-packages/", "dist-packages/"].iter().find_map(|folder| path.split_once(folder)).map_or(path, |(_, module)| module)
+}
+
+/// True for a message that tells at any level that something failed, and quotes what failed without knowing it.
+fn only_tells(signature: &Signature) -> bool {
+    signature.fact == FactKind::Failure && signature.any_level
 }
 
 /// Whether a signature can wait until it is known that no other speaks.

@@ -661,3 +661,16 @@ fn fit_sweeps_and_compares() {
         assert!(run.out.lines().all(|line| unicode_width::UnicodeWidthStr::width(line) <= 80), "{}", run.out);
     }
 }
+
+#[test]
+fn a_crash_loop_is_counted_beyond_what_is_kept() {
+    let folder = Folder::new();
+    let few = fed(&["analyze", "--format", "json"], DEAD.repeat(7).as_bytes()).json();
+    assert_eq!(few["incidents"][0]["occurrences"], 7);
+    assert_eq!(few["incidents"][0].get("occurrences_is_lower_bound"), None);
+    let path = folder.with("loop.log", DEAD.repeat(450));
+    let many = oomdoc(&["analyze", "--format", "json", &path]).json();
+    assert_eq!(many["incidents"][0]["occurrences"], 450);
+    assert_eq!(many["incidents"][0]["occurrences_is_lower_bound"], true);
+    assert!(oomdoc(&["analyze", &path]).out.contains("at least 450 times"));
+}

@@ -227,6 +227,17 @@ fn journal_json(lines: &[Line]) -> Lines {
     })
 }
 
+/// An export that prints every line as an object of its own over several lines. It takes many lines for each of the log's.
+fn pretty(lines: &[Line]) -> Lines {
+    let mut out = Lines::new();
+    for (at, line) in lines.iter().enumerate() {
+        let opening = if at == 0 { "[\n  {" } else { "  {" };
+        let object = format!("{opening}\n    \"timestamp\": \"{}\",\n    \"message\": {}\n  }},", stamp(at, 9), json!(line.text));
+        out.extend(object.split('\n').map(|text| Line { text: text.to_owned(), ..line.clone() }));
+    }
+    out
+}
+
 /// What a logger would put into one object: a message with its level, and the lines that go with it.
 fn structured(lines: &[Line]) -> Lines {
     let mut out: Lines = Vec::new();
@@ -349,6 +360,27 @@ const WRAPPINGS: &[Wrapping] = &[
     Wrapping { name: "coloured lines", kind: Kind::Carrier, wrap: |lines| each(lines, |_, text| format!("\u{1b}[38;5;196m{text}\u{1b}[39m")) },
     Wrapping { name: "crlf", kind: Kind::Carrier, wrap: |lines| each(lines, |_, text| format!("{text}\r")) },
     Wrapping {
+        name: "notebook",
+        kind: Kind::Paste,
+        wrap: |lines| each(lines, |at, text| format!("{}.{}s {} {text}", 12 + at / 20, at / 2 % 10, at + 1)),
+    },
+    Wrapping {
+        name: "notebook, tabs",
+        kind: Kind::Paste,
+        wrap: |lines| each(lines, |at, text| format!("{}.{}s\t{}\t{text}", 12 + at / 20, at / 2 % 10, at + 1)),
+    },
+    Wrapping {
+        name: "notebook's file",
+        kind: Kind::Carrier,
+        wrap: |lines| {
+            each(lines, |at, text| {
+                let entry = json!({"stream_name": "stderr", "time": 12.5 + at as f64, "data": format!("{text}\n")});
+                format!("{}{entry}", if at == 0 { '[' } else { ',' })
+            })
+        },
+    },
+    Wrapping { name: "pretty export", kind: Kind::Paste, wrap: pretty },
+    Wrapping {
         name: "quote",
         kind: Kind::Paste,
         wrap: |lines| each(lines, |_, text| if text.is_empty() { ">".to_owned() } else { format!("> {text}") }),
@@ -397,6 +429,9 @@ fn incompatible(outer: &Wrapping, inner: &Wrapping) -> Option<&'static str> {
     }
     if [outer.name, inner.name].iter().all(|name| matches!(*name, "json-file" | "cri")) {
         return Some("the log files of two container runtimes do not lie in each other");
+    }
+    if inner.name == "pretty export" && outer.name != "crlf" {
+        return Some("a document begins where the log does");
     }
     match (outer.kind, inner.kind) {
         (Kind::Process | Kind::Logger, Kind::Carrier) if !matches!(inner.name, "colours" | "coloured lines" | "crlf") => {

@@ -70,6 +70,11 @@ pub fn engine<'f>(facts: impl Iterator<Item = &'f Fact>, mut origins: impl Itera
     server.or_else(any).map(|&(name, _)| name)
 }
 
+/// True for an engine that serves clients; the others are what scripts use.
+pub fn is_server(engine: Option<&str>) -> bool {
+    matches!(engine, Some("tgi" | "vllm" | "sglang" | "llama.cpp" | "ollama" | "lmdeploy" | "tensorrt-llm"))
+}
+
 /// True for the table of one server, which knows no other program.
 pub fn is_of_a_server(software: &str) -> bool {
     matches!(software, "vllm" | "tgi" | "sglang" | "llama_cpp" | "ollama")

@@ -43,9 +43,10 @@ impl Collector {
         if full && let Some(kept) = self.facts.get_mut(*last) {
             // The newest takes the last place, so that the end of a log is known whatever its length.
             let repeats = kept.repeats + fact.repeats;
+            let left_out = kept.left_out + 1;
             // A series is interrupted by any fact that is not periodic, which starts a new one.
             if *last >= self.event || no_room || !periodic {
-                *kept = Fact { repeats, ..fact };
+                *kept = Fact { repeats, left_out, ..fact };
                 return;
             }
             *last = next;
@@ -156,24 +157,33 @@ impl Case {
         let engines: Vec<_> = self.origins.iter().map(|origin| self.engine_of(origin.container.as_deref())).collect();
         let engine_of = |fact: &Fact| engines.get(fact.place.origin.0 as usize).copied().unwrap_or(self.engine);
         self.facts.retain(|fact| fact.strength != Strength::Weak || deployment::speaks_of(&fact.software, engine_of(fact)));
-        let place = |fact: &Fact| (fact.place.origin, fact.place.first_line, fact.place.part);
+        let text = |fact: &Fact| (fact.place.record, fact.place.part);
         let is_foreign = |fact: &Fact| {
             let engine = engine_of(fact);
             engine.is_some() && fact.kind.is_failure() && deployment::is_of_a_server(&fact.software) && !deployment::speaks_of(&fact.software, engine)
         };
         let known: HashSet<_> =
-            self.facts.iter().filter(|f| f.kind.is_failure() && f.strength == Strength::Exact && !is_foreign(f)).map(place).collect();
+            self.facts.iter().filter(|f| f.kind.is_failure() && f.strength == Strength::Exact && !is_foreign(f)).map(text).collect();
         self.facts.retain(|fact| {
             let by_form = fact.is_exception || fact.place.level.is_some_and(|level| level >= Level::Error);
-            !is_foreign(fact) || by_form && !known.contains(&place(fact))
+            !is_foreign(fact) || by_form && !known.contains(&text(fact))
         });
         for fact in &mut self.facts {
             if is_foreign(fact) && fact.strength == Strength::Exact {
                 fact.strength = Strength::Weak;
             }
         }
-        let mut meant: HashSet<(OriginId, u64, u32)> = HashSet::new();
-        self.facts.retain(|fact| !fact.kind.is_failure() || fact.strength != Strength::Exact || meant.insert(place(fact)));
+        // Of the guesses at one text the surest counts, whichever table made it.
+        let is_guess = |fact: &Fact| fact.kind.is_failure() && fact.strength == Strength::Weak;
+        let mut surest: HashMap<(u64, u32), i8> = HashMap::new();
+        for fact in self.facts.iter().filter(|fact| is_guess(fact)) {
+            let priority = surest.entry(text(fact)).or_insert(fact.priority);
+            *priority = fact.priority.max(*priority);
+        }
+        self.facts.retain(|fact| !is_guess(fact) || surest.get(&text(fact)) == Some(&fact.priority));
+        let mut meant: HashSet<(u64, u32, u64)> = HashSet::new();
+        let sentence = |fact: &Fact| (fact.place.record, fact.place.part, fact.place.first_line);
+        self.facts.retain(|fact| !fact.kind.is_failure() || fact.strength != Strength::Exact || meant.insert(sentence(fact)));
     }
 
     /// The container that wrote a fact.
@@ -195,6 +205,8 @@ impl Case {
         // The open run of each container, and which start marks it has seen from which origin.
         let mut open: BTreeMap<Option<String>, usize> = BTreeMap::new();
         let mut starts: HashMap<usize, Vec<(Arc<str>, OriginId)>> = HashMap::new();
+        // The last failure of each run that nobody caught, as long as nothing shows that its process went on.
+        let mut uncaught: HashMap<usize, usize> = HashMap::new();
         let mut hosts = Hosts::default();
         for index in 0..self.facts.len() {
             let fact = &self.facts[index];
@@ -222,6 +234,14 @@ impl Case {
                     run = None;
                 }
             }
+            if let Some(before) = run
+                && starts_anew(fact)
+                && let Some(&crash) = uncaught.get(&before)
+                && !self.are_of_two_ranks(&self.facts[crash], fact)
+            {
+                self.runs[before].ended.get_or_insert(crash);
+                run = None;
+            }
             let run = run.unwrap_or_else(|| {
                 self.runs.push(Run { container: container.clone(), ..Run::default() });
                 self.runs.len() - 1
@@ -239,6 +259,11 @@ impl Case {
                 self.runs[run].has_start = true;
             }
             let ends = fact.ends == Some(Ends::Process) || matches!(fact.kind, FactKind::ProcessExit | FactKind::OrderlyStop);
+            if fact.is_uncaught && fact.kind.is_failure() {
+                uncaught.insert(run, index);
+            } else if matches!(fact.kind, FactKind::Mark | FactKind::RequestServed | FactKind::Completed | FactKind::Retry) {
+                uncaught.remove(&run);
+            }
             let is_ready = fact.kind == FactKind::Mark && fact.event.as_deref() == Some("ready") || fact.kind == FactKind::RequestServed;
             let entry = &mut self.runs[run];
             entry.facts.push(index);
@@ -312,6 +337,12 @@ impl Case {
         }
         figures
     }
+}
+
+/// True for what a program does at its start only.
+fn starts_anew(fact: &Fact) -> bool {
+    fact.kind == FactKind::RunStart
+        || fact.kind == FactKind::Mark && matches!(fact.event.as_deref(), Some("download-started" | "load-started" | "weights-loaded"))
 }
 
 /// What hosts say: the kernel and the manager of services speak of the processes that run on them.

@@ -6,12 +6,16 @@
 
 use std::cmp::Reverse;
 
+use crate::case::deployment::is_server;
 use crate::case::trends::saturation;
 use crate::case::{Case, Run, Situation};
 use crate::causes::{CAUSES, Cause, Claim, by_id, exit_signal};
 use crate::envelope::Level;
 use crate::facts::{Ends, Fact, FactKind, Stage, Strength};
 use crate::post_mortem::{Contributing, Impact};
+
+/// Records within which an engine's sentence is about an allocator's refusal.
+const NEAR: u64 = 120;
 
 /// A verdict on one episode, or on several alike.
 pub struct Verdict {
@@ -37,6 +41,8 @@ pub struct Verdict {
     pub recovered: bool,
     /// How often it happened.
     pub occurrences: u64,
+    /// True if it may have happened more often.
+    pub is_lower_bound: bool,
     /// Causes that helped.
     pub contributing: Vec<Contributing>,
 }
@@ -52,10 +58,14 @@ struct Episode {
 /// The verdicts on a case, the gravest first.
 pub fn verdicts(case: &Case) -> Vec<Verdict> {
     let mut verdicts: Vec<Verdict> = Vec::new();
+    let mut died: Vec<usize> = Vec::new();
     for (index, run) in case.runs.iter().enumerate() {
         let saturated = run.ready.and_then(|_| saturation(case, &run.facts));
         for episode in episodes(case, run) {
             if let Some(verdict) = judge(case, index, run, &episode) {
+                if verdict.impact == Impact::ProcessDied {
+                    died.push(index);
+                }
                 merge(case, &mut verdicts, verdict);
             }
         }
@@ -66,9 +76,15 @@ pub fn verdicts(case: &Case) -> Vec<Verdict> {
         }
     }
     for verdict in &mut verdicts {
+        if verdict.impact == Impact::ProcessDied
+            && let Some(deaths) = deaths_in_all(case, &case.facts[verdict.decisive])
+        {
+            verdict.occurrences = verdict.occurrences.max(deaths);
+            verdict.is_lower_bound = true;
+        }
         let container = &case.runs[verdict.run].container;
-        verdict.recovered = verdict.impact == Impact::ProcessDied
-            && case.runs.iter().skip(verdict.run + 1).any(|later| later.container == *container && later.ready.is_some() && later.ended.is_none());
+        let mut later = case.runs.iter().enumerate().skip(verdict.run + 1).filter(|(_, run)| run.container == *container);
+        verdict.recovered = verdict.impact == Impact::ProcessDied && later.any(|(index, run)| !died.contains(&index) && came_up(case, run));
     }
     let said = |v: &Verdict| v.cause.id != "unknown";
     let known_died = verdicts.iter().any(|v| said(v) && v.impact == Impact::ProcessDied);
@@ -91,6 +107,28 @@ fn listed(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
     verdicts
 }
 
+/// How many processes a message ended, where not all of its copies were kept: each is taken to have printed it as often
+/// as the first one did. The gate before large logs leaves copies out that nobody counts, so it may be more.
+fn deaths_in_all(case: &Case, decisive: &Fact) -> Option<u64> {
+    let is_like = |fact: &Fact| fact.rule == decisive.rule && case.container(fact) == case.container(decisive);
+    let like = || case.facts.iter().filter(|fact| is_like(fact));
+    let left_out: u64 = like().map(|fact| fact.left_out).sum();
+    if left_out == 0 {
+        return None;
+    }
+    let in_one_run = case.runs.iter().map(|run| run.facts.iter().filter(|&&i| is_like(&case.facts[i])).count()).find(|&count| count > 0)?;
+    Some((like().count() as u64 + left_out) / in_one_run as u64)
+}
+
+/// True for a run that got to what it was started for: it served, trained or generated.
+fn came_up(case: &Case, run: &Run) -> bool {
+    let works = |fact: &Fact| {
+        let worked = fact.kind == FactKind::Mark && fact.event.as_deref() != Some("weights-loaded");
+        fact.kind == FactKind::Completed || worked && matches!(fact.stage, Some(Stage::Serve | Stage::Prefill | Stage::Decode | Stage::Train))
+    };
+    run.ready.is_some() || run.facts.iter().any(|&i| works(&case.facts[i]))
+}
+
 /// The verdict on a server that nothing broke but the load.
 fn overload(case: &Case, run: usize, first: usize, last: usize, times: u64) -> Option<Verdict> {
     let of_refusals = |&i: &usize| case.facts[i].kind == FactKind::Preempted || &*case.facts[i].rule == "web-5xx";
@@ -109,6 +147,7 @@ fn overload(case: &Case, run: usize, first: usize, last: usize, times: u64) -> O
         impact: Impact::RequestsFailed,
         recovered: false,
         occurrences: times,
+        is_lower_bound: false,
         contributing: Vec::new(),
     })
 }
@@ -199,12 +238,16 @@ fn episodes(case: &Case, run: &Run) -> Vec<Episode> {
     episodes
 }
 
+/// True for a SIGKILL without a word on who sent it.
+fn is_kill(fact: &Fact) -> bool {
+    fact.kind == FactKind::HostMemory && fact.word("how") == Some("sigkill")
+}
+
 /// The place of a fact in the contest for the root: lower comes first.
 fn standing(fact: &Fact) -> u8 {
-    // A kill that nobody explains explains itself; after a failure it is what launchers do to the rest.
-    let is_kill = fact.kind == FactKind::HostMemory && fact.word("how") == Some("sigkill");
     match (fact.strength, fact.kind.may_follow()) {
-        _ if is_kill => 6,
+        // One that nobody explains explains itself; after a failure it is what launchers do to the rest.
+        _ if is_kill(fact) => 6,
         (Strength::Exact, false) => 0,
         (Strength::Exact, true) if !matches!(fact.kind, FactKind::Failure | FactKind::StopSignal) => 1,
         (Strength::Weak, false) => 2,
@@ -231,9 +274,10 @@ fn judge<'c>(case: &'c Case, run_index: usize, run: &'c Run, episode: &Episode) 
     let was_up = episode.served_after || run.ready.is_some_and(|ready| episode.facts.first().is_some_and(|&first| ready < first));
     let fatal = episode.facts.iter().any(|&i| ends_process(&facts[i]));
     // A script has no clients: an exception that nobody caught ends it, also after it has answered.
-    let is_script = !matches!(engine, Some("tgi" | "vllm" | "sglang" | "llama.cpp" | "ollama" | "lmdeploy" | "tensorrt-llm"));
+    let is_script = !is_server(engine);
     let uncaught = is_script && candidates.last().is_some_and(|&i| facts[i].is_exception && facts[i].place.level.is_none());
-    let died = !episode.survived && (fatal || !was_up || uncaught);
+    let ended = run.ended.is_some_and(|end| facts[end].is_uncaught && episode.facts.contains(&end));
+    let died = !episode.survived && (fatal || !was_up || uncaught || ended);
 
     // What stands after an order to stop is the stop.
     let told_to_stop = run.facts.iter().copied().find(|&i| matches!(facts[i].kind, FactKind::StopSignal | FactKind::OrderlyStop));
@@ -251,6 +295,9 @@ fn judge<'c>(case: &'c Case, run_index: usize, run: &'c Run, episode: &Episode) 
     {
         return None;
     }
+    // A launcher that takes down what is left, because a child has failed, kills it.
+    let takedown = episode.facts.iter().copied().find(|&i| facts[i].kind == FactKind::Symptom && facts[i].word("then") == Some("kills"));
+    candidates.retain(|&i| !is_kill(&facts[i]) || takedown.is_none_or(|told| i < told));
     let killed_in_the_end = episode.facts.iter().any(|&i| exit_signal(&facts[i]) == Some(9));
     if stops_first && run.ready.is_some() && !at_work && !killed_in_the_end {
         return None;
@@ -392,6 +439,7 @@ fn judge<'c>(case: &'c Case, run_index: usize, run: &'c Run, episode: &Episode) 
         impact,
         recovered: false,
         occurrences,
+        is_lower_bound: false,
         contributing,
     })
 }
@@ -437,7 +485,7 @@ fn said_by_the_engine(case: &Case, candidates: &[usize]) -> Option<usize> {
         let fact = &facts[i];
         fact.kind.says_what_for()
             && fact.strength == Strength::Exact
-            && fact.place.first_line <= refusal.place.last_line + 120
+            && fact.place.record <= refusal.place.record.saturating_add(NEAR)
             && !case.are_of_two_ranks(refusal, fact)
     })
 }
@@ -476,7 +524,7 @@ fn is_copy(a: &Fact, b: &Fact) -> bool {
 fn is_refusal_behind(sentence: &Fact, fact: &Fact) -> bool {
     matches!(fact.kind, FactKind::OutOfMemory | FactKind::HostMemory)
         && sentence.kind.says_what_for()
-        && fact.place.first_line.abs_diff(sentence.place.first_line) <= 120
+        && fact.place.record.abs_diff(sentence.place.record) <= NEAR
 }
 
 /// What a process was at whose launcher says that its start failed: it never served.

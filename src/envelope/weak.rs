@@ -1,4 +1,5 @@
-//! Prefixes that one line does not prove: line numbers, quoting, task labels, names before a bar, indentation.
+//! Prefixes that one line does not prove: line numbers, quoting, task labels, names before a bar, a notebook's seconds and
+//! counts, indentation.
 //!
 //! A doubtful line is held until its neighbours settle it, six lines at most; once settled, lines go straight through
 //! until they stop looking alike.
@@ -22,6 +23,8 @@ enum Settled {
     Picked { value: u64 },
     /// `0: ` of `srun --label`.
     Label { missed: u32 },
+    /// `348.2s 328 `, a notebook's seconds since its start and the number of the line: the last number.
+    Elapsed { value: u64, missed: u32 },
     /// `vllm  | `, the bar in one column.
     Name { column: usize, missed: u32 },
     /// `vllm-0 server `
@@ -44,6 +47,7 @@ struct Signs {
     number: bool,
     picked: bool,
     label: bool,
+    elapsed: bool,
     name: bool,
     pair: bool,
 }
@@ -61,6 +65,7 @@ impl Signs {
             number: number.is_some(),
             picked: number.is_some_and(|n| n.sign == ':' && !n.spaced && n.value > 0 && is_start(&text[n.len..])),
             label: number.is_some_and(|n| n.sign == ':' && n.spaced && n.value < 10_000),
+            elapsed: elapsed(text).is_some(),
             name: !pair && service(text).is_some_and(|s| s.name.bytes().all(|b| !b.is_ascii_uppercase())),
             pair,
         }
@@ -72,6 +77,7 @@ impl Signs {
             number: self.number && other.number,
             picked: self.picked && other.picked,
             label: self.label && other.label,
+            elapsed: self.elapsed && other.elapsed,
             name: self.name && other.name,
             pair: self.pair && other.pair,
         }
@@ -116,6 +122,35 @@ fn numbered(text: &str) -> Option<Numbered> {
     }
     let spaced = sign != '\t' && (after.is_empty() || after.starts_with(' '));
     Some(Numbered { value, sign, spaced, len: text.len() - after.len() })
+}
+
+/// `348.2s 328 ` at the beginning of a line, with blanks or tabs between.
+#[derive(Debug, Clone, Copy)]
+struct Elapsed {
+    tenths: u64,
+    value: u64,
+    /// Where the text begins.
+    len: usize,
+}
+
+fn elapsed(text: &str) -> Option<Elapsed> {
+    let digits = |text: &str| text.bytes().take(9).take_while(u8::is_ascii_digit).count();
+    let whole = digits(text);
+    let rest = text.get(whole..)?.strip_prefix('.')?;
+    let tenth = rest.bytes().next().filter(u8::is_ascii_digit)?;
+    let rest = rest.get(1..)?.strip_prefix("s")?;
+    let number = rest.strip_prefix(['\t', ' '])?;
+    let count = digits(number);
+    if whole == 0 || count == 0 {
+        return None;
+    }
+    let after = &number[count..];
+    let said = after.strip_prefix(['\t', ' ']).or_else(|| after.is_empty().then_some(""))?;
+    Some(Elapsed {
+        tenths: text[..whole].parse::<u64>().ok()? * 10 + u64::from(tenth - b'0'),
+        value: number[..count].parse().ok()?,
+        len: text.len() - said.len(),
+    })
 }
 
 /// One stage of doubt.
@@ -225,6 +260,20 @@ impl Weak {
                     None
                 }
             },
+            Settled::Elapsed { value, missed } => match elapsed(text) {
+                Some(found) if found.value > *value => {
+                    (*value, *missed) = (found.value, 0);
+                    Some(found.len)
+                }
+                // Further lines of one entry have no number of their own.
+                _ => {
+                    *missed += 1;
+                    if *missed <= 32 {
+                        return Some(false);
+                    }
+                    None
+                }
+            },
             Settled::Name { column, missed } => match service(text) {
                 Some(found) if found.column == *column => {
                     *missed = 0;
@@ -318,6 +367,9 @@ impl Weak {
                 return Some(Settled::Name { column: found.column, missed: 0 });
             }
         }
+        if self.signs.elapsed && (count >= 3 || count >= 2 && starts(&|text| elapsed(text).map(|found| found.len))) {
+            return Some(Settled::Elapsed { value: 0, missed: 0 });
+        }
         let number = numbered(&first.text);
         let len = |text: &str| numbered(text).map(|n| n.len + usize::from(text[n.len..].starts_with(' ')));
         if self.signs.number && !self.signs.label || self.rising() {
@@ -362,6 +414,7 @@ fn alike(before: &str, text: &str) -> Signs {
         number: matches!((a, b), (Some(a), Some(b)) if a.sign == b.sign && a.value.checked_add(1) == Some(b.value)),
         picked: matches!((a, b), (Some(a), Some(b)) if a.value < b.value),
         label: true,
+        elapsed: matches!((elapsed(before), elapsed(text)), (Some(a), Some(b)) if a.value < b.value && a.tenths <= b.tenths),
         name: matches!((service(before), service(text)), (Some(a), Some(b)) if a.column == b.column),
         pair: matches!((stream_pair(before), stream_pair(text)), (Some(a), Some(b)) if (a.0, a.1) == (b.0, b.1)),
     }

@@ -38,6 +38,7 @@ fn incident(cause: &'static str, family: &'static str, confidence: f64, headline
         headline: headline.into(),
         explanation: explanation.into(),
         occurrences: 1,
+        occurrences_is_lower_bound: false,
         rank: None,
         first_line: 1,
         last_line: 1,

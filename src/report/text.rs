@@ -515,7 +515,7 @@ impl Page {
     /// Another incident in a line or two.
     fn further(&self, incident: &Incident) -> Vec<Line> {
         let recovered = if incident.recovered { ", recovered" } else { "" };
-        let times = if incident.occurrences > 1 { format!(", {} times", words::thousands(incident.occurrences)) } else { String::new() };
+        let times = if incident.occurrences > 1 { format!(", {} times", words::occurrences(incident)) } else { String::new() };
         let text = format!(
             "{} ({}{times}{recovered}), line {}: {}",
             incident.cause,

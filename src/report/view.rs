@@ -27,7 +27,7 @@ pub fn verdict(report: &PostMortem, incident: &Incident) -> String {
     }
     out.push('.');
     if incident.occurrences > 1 {
-        let _ = write!(out, " It happened {} times; the figures are the last one's.", words::thousands(incident.occurrences));
+        let _ = write!(out, " It happened {} times; the figures are the last one's.", words::occurrences(incident));
     }
     if incident.recovered {
         out.push_str(" A later run in the log came up well.");
@@ -582,10 +582,7 @@ fn summary(report: &PostMortem) -> Vec<(String, Vec<Segment>)> {
         add("Impact", Some(prose(words::impact(incident.impact))));
         add("Phase", incident.phase.map(|p| prose(words::phase(p))));
         add("Rank", first_rank(report, incident).map(|rank| prose(&format!("{rank} failed first"))));
-        add(
-            "Occurrences",
-            (incident.occurrences > 1).then(|| prose(&format!("{}; the figures are the last one's", words::thousands(incident.occurrences)))),
-        );
+        add("Occurrences", (incident.occurrences > 1).then(|| prose(&format!("{}; the figures are the last one's", words::occurrences(incident)))));
         add("Recovered", incident.recovered.then(|| prose("a later run in the log came up well")));
         let lines = if incident.first_line == incident.last_line {
             format!("line {}", incident.first_line)

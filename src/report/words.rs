@@ -1,9 +1,15 @@
 //! How figures and ids are said: the one place where bytes become GiB and `process-died` becomes a phrase.
 
-use crate::post_mortem::{Basis, Completeness, Impact, Phase, Role};
+use crate::post_mortem::{Basis, Completeness, Impact, Incident, Phase, Role};
 
 const MIB: f64 = 1_048_576.0;
 const GIB: f64 = 1_073_741_824.0;
+
+/// How often an incident happened: `6`, `at least 300,000`.
+pub fn occurrences(incident: &Incident) -> String {
+    let bound = if incident.occurrences_is_lower_bound { "at least " } else { "" };
+    format!("{bound}{}", thousands(incident.occurrences))
+}
 
 /// A number with a comma after every three digits.
 pub fn thousands(number: u64) -> String {
