@@ -8,7 +8,7 @@ use crate::case::timeline::timeline;
 use crate::case::trends::trends;
 use crate::case::{Case, Collector, Run, Situation};
 use crate::causes::arbiter::{self, Verdict};
-use crate::envelope::{Envelope, Line};
+use crate::envelope::{Envelope, Line, Origin};
 use crate::facts::{Fact, FactKind};
 use crate::post_mortem::{Completeness, Deployment, Evidence, Impact, Incident, PostMortem, Role, SCHEMA, Source, Tool};
 use crate::recognise::Recogniser;
@@ -103,13 +103,33 @@ impl<'o> Analyzer<'o> {
         Analyzer { options, table: Table::new(options.rules.clone()) }
     }
 
+    /// Begins to read a log.
+    pub fn session(&self) -> Session<'_> {
+        Session {
+            analyzer: self,
+            envelope: Envelope::new(),
+            assembler: Assembler::default(),
+            recogniser: Recogniser::new(&self.table),
+            collector: Collector::default(),
+            lines: Vec::new(),
+            records: Vec::new(),
+            facts: Vec::new(),
+            signs: Signs::default(),
+        }
+    }
+
+    /// A gate that lets through what the signatures look for.
+    pub fn gate(&self) -> Gate<'_> {
+        Gate::new(self.table.needles())
+    }
+
     /// Reads one log to its end and says what it tells.
     ///
     /// # Errors
     /// When reading fails. Damaged data are not that: they end the log, and the report names the problem.
     pub fn run(&self, reader: Reader, name: &str) -> Result<PostMortem, SourceError> {
         let (case, source) = self.read(reader, name)?;
-        Ok(self.report(&case, source))
+        Ok(self.report(&case, &arbiter::verdicts(&case), source))
     }
 
     /// The same, with the command that was run, as far as it is known.
@@ -118,68 +138,30 @@ impl<'o> Analyzer<'o> {
     /// As [`Analyzer::run`].
     pub fn run_with_command(&self, reader: Reader, name: &str) -> Result<(PostMortem, Option<Command>), SourceError> {
         let (case, source) = self.read(reader, name)?;
-        let run = arbiter::verdicts(&case).first().map(|v| &case.runs[v.run]).or(case.runs.last());
+        let verdicts = arbiter::verdicts(&case);
+        let run = verdicts.first().map(|v| &case.runs[v.run]).or(case.runs.last());
         let command = Command::of(&case, &self.deployment(&case, run), self.options.launch.as_ref());
-        Ok((self.report(&case, source), command))
+        Ok((self.report(&case, &verdicts, source), command))
     }
 
     fn read(&self, mut reader: Reader, name: &str) -> Result<(Case, Source), SourceError> {
-        let mut envelope = Envelope::new();
-        let mut assembler = Assembler::default();
-        let mut recogniser = Recogniser::new(&self.table);
-        let mut collector = Collector::default();
-        let mut lines: Vec<Line> = Vec::new();
-        let mut records: Vec<Record> = Vec::new();
-        let mut facts: Vec<Fact> = Vec::new();
-        let mut drain = |lines: &mut Vec<Line>, records: &mut Vec<Record>, assembler: &mut Assembler, last: bool| {
-            for line in lines.drain(..) {
-                assembler.push(line, records);
-            }
-            if last {
-                assembler.finish(records);
-            }
-            for record in records.drain(..) {
-                recogniser.record(&record, &mut facts);
-            }
-            if last {
-                recogniser.finish(u64::MAX, &mut facts);
-            }
-            for fact in facts.drain(..) {
-                collector.push(fact);
-            }
-        };
-        let mut gate = Gate::new(self.table.needles().to_vec());
+        let mut session = self.session();
+        let mut gate = self.gate();
         let mut broken: Option<String> = None;
-        let mut read = |number: u64, line: &[u8]| {
-            envelope.push(number, &String::from_utf8_lossy(line), &mut lines);
-            drain(&mut lines, &mut records, &mut assembler, false);
-        };
-        loop {
-            let read_before = reader.lines_read() > 0;
-            gate.pass(&mut reader, &mut read);
-            let raw = match reader.next_line() {
-                Ok(Some(raw)) => raw,
-                Ok(None) => break,
-                Err(error) if read_before => {
-                    broken = Some(error.to_string());
-                    break;
-                }
-                Err(error) => return Err(error),
-            };
-            gate.push(raw.number, raw.bytes, &mut read);
+        match gate.run(&mut reader, |number, line| session.push(number, line)) {
+            Ok(()) => {}
+            Err(error) if reader.lines_read() > 0 => broken = Some(error.to_string()),
+            Err(error) => return Err(error),
         }
-        gate.finish(&reader, &mut read);
-        envelope.finish(&mut lines);
-        drain(&mut lines, &mut records, &mut assembler, true);
+        gate.finish(&reader, |number, line| session.push(number, line));
+        session.settle(reader.lines_read());
         let source = Source {
             name: name.to_owned(),
             bytes: reader.bytes_read(),
             lines: reader.lines_read(),
             problems: reader.problems().iter().map(ToString::to_string).chain(broken).collect(),
         };
-        let mut facts = collector.finish();
-        facts.extend(self.options.facts(source.lines));
-        let case = Case::new(facts, envelope.origins().to_vec(), source.lines, self.options.year);
+        let case = session.into_case(source.lines);
         Ok((case, source))
     }
 
@@ -191,12 +173,12 @@ impl<'o> Analyzer<'o> {
         deployment
     }
 
-    fn report(&self, case: &Case, source: Source) -> PostMortem {
-        let verdicts = arbiter::verdicts(case);
+    /// The report on some verdicts, the gravest first.
+    pub fn report(&self, case: &Case, verdicts: &[Verdict], source: Source) -> PostMortem {
         let run = verdicts.first().map(|v| &case.runs[v.run]).or(case.runs.last());
         let deployment = self.deployment(case, run);
         let mut incidents: Vec<Incident> = Vec::new();
-        for verdict in &verdicts {
+        for verdict in verdicts {
             // Another service has an engine and a model of its own.
             let other = &case.runs[verdict.run];
             let own = if run.is_some_and(|run| run.container == other.container) { None } else { Some(self.deployment(case, Some(other))) };
@@ -230,6 +212,105 @@ impl<'o> Analyzer<'o> {
         }
         report
     }
+}
+
+/// What a log has told so far.
+pub struct Session<'a> {
+    analyzer: &'a Analyzer<'a>,
+    envelope: Envelope,
+    assembler: Assembler,
+    recogniser: Recogniser<'a>,
+    collector: Collector,
+    // On their way from one step to the next; kept for their room.
+    lines: Vec<Line>,
+    records: Vec<Record>,
+    facts: Vec<Fact>,
+    signs: Signs,
+}
+
+impl Session<'_> {
+    /// Takes a line.
+    pub fn push(&mut self, number: u64, line: &[u8]) {
+        self.envelope.push(number, &String::from_utf8_lossy(line), &mut self.lines);
+        self.take_lines();
+        self.take_records();
+    }
+
+    /// Takes what waits for further lines as it is: the log has ended, or is silent.
+    pub fn settle(&mut self, last_line: u64) {
+        self.envelope.finish(&mut self.lines);
+        self.take_lines();
+        self.assembler.finish(&mut self.records);
+        self.take_records();
+        self.recogniser.finish(last_line, &mut self.facts);
+        self.take_facts();
+    }
+
+    /// All that the log has told, in order.
+    pub fn into_case(self, lines: u64) -> Case {
+        case_of(self.collector.finish(), self.envelope.origins(), lines, self.analyzer.options)
+    }
+
+    /// What the log has told so far, in order.
+    pub fn case(&self, lines: u64) -> Case {
+        case_of(self.collector.facts(), self.envelope.origins(), lines, self.analyzer.options)
+    }
+
+    /// How many facts have come that a report or warning may be about.
+    pub fn signs(&self) -> Signs {
+        self.signs
+    }
+
+    /// How many writers the log has shown.
+    pub fn writers(&self) -> usize {
+        self.envelope.origins().len()
+    }
+
+    /// Forgets the facts that are not to be kept.
+    pub fn forget(&mut self, is_kept: impl Fn(&Fact) -> bool) {
+        self.collector.retain(is_kept);
+    }
+
+    /// Bytes of the facts, about.
+    pub fn bytes(&self) -> usize {
+        self.collector.bytes()
+    }
+
+    fn take_lines(&mut self) {
+        for line in self.lines.drain(..) {
+            self.assembler.push(line, &mut self.records);
+        }
+    }
+
+    fn take_records(&mut self) {
+        for record in self.records.drain(..) {
+            self.recogniser.record(&record, &mut self.facts);
+        }
+        self.take_facts();
+    }
+
+    fn take_facts(&mut self) {
+        for fact in self.facts.drain(..) {
+            let is_trouble = fact.kind.is_failure() || matches!(fact.kind, FactKind::Symptom | FactKind::ProcessExit);
+            self.signs.troubles += u64::from(is_trouble);
+            self.signs.all += u64::from(!matches!(fact.kind, FactKind::RequestServed | FactKind::Payload | FactKind::Benign));
+            self.collector.push(fact);
+        }
+    }
+}
+
+/// How many facts have come that something may follow from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Signs {
+    /// Failures, and what only follows from one.
+    pub troubles: u64,
+    /// All but what is said every day.
+    pub all: u64,
+}
+
+fn case_of(mut facts: Vec<Fact>, origins: &[Origin], lines: u64, options: &Options) -> Case {
+    facts.extend(options.facts(lines));
+    Case::new(facts, origins.to_vec(), lines, options.year)
 }
 
 fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment) -> Incident {
@@ -290,7 +371,8 @@ fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment) -> Incident
     }
 }
 
-fn evidence_of(case: &Case, index: usize, role: Role) -> Evidence {
+/// A fact as evidence.
+pub fn evidence_of(case: &Case, index: usize, role: Role) -> Evidence {
     let fact = &case.facts[index];
     Evidence {
         line: fact.place.first_line,

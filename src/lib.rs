@@ -30,6 +30,7 @@ pub mod scan;
 pub mod signatures;
 pub mod source;
 pub mod time;
+pub mod watch;
 
 pub use analysis::{Options, analyze};
 pub use post_mortem::PostMortem;

@@ -8,7 +8,7 @@ pub mod needles;
 
 use aho_corasick::packed;
 
-use crate::source::{Reader, Stop};
+use crate::source::{Reader, SourceError, Stop};
 use needles::Needles;
 
 /// Bytes at the beginning that are read whole.
@@ -27,8 +27,8 @@ const OFTEN: u32 = 512;
 const OF_MANY: u32 = 1024;
 
 /// Passes over what is not worth reading.
-pub struct Gate {
-    tables: Vec<Search>,
+pub struct Gate<'t> {
+    tables: Vec<Search<'t>>,
     seen_bytes: u64,
     following: u32,
     /// The last line that was read.
@@ -39,15 +39,27 @@ pub struct Gate {
     sample: Option<(u64, Vec<u8>)>,
 }
 
-impl Gate {
+impl<'t> Gate<'t> {
     /// A gate for lines that hold one of these needles.
-    pub fn new(tables: Vec<Needles>) -> Self {
-        Gate { tables: tables.into_iter().map(Search::new).collect(), seen_bytes: 0, following: 0, read: 0, is_expected: false, sample: None }
+    pub fn new(tables: &'t [Needles]) -> Self {
+        Gate { tables: tables.iter().map(Search::new).collect(), seen_bytes: 0, following: 0, read: 0, is_expected: false, sample: None }
+    }
+
+    /// Calls `read` for the lines of an input that are worth reading, until it has no more to give.
+    ///
+    /// # Errors
+    /// When reading fails.
+    pub fn run(&mut self, reader: &mut Reader, mut read: impl FnMut(u64, &[u8])) -> Result<(), SourceError> {
+        loop {
+            self.pass(reader, &mut read);
+            let Some(raw) = reader.next_line()? else { return Ok(()) };
+            self.push(raw.number, raw.bytes, &mut read);
+        }
     }
 
     /// Lets the reader pass over lines until there is one that may be worth reading, and calls `read` for those just
     /// before it.
-    pub fn pass(&mut self, reader: &mut Reader, mut read: impl FnMut(u64, &[u8])) {
+    fn pass(&mut self, reader: &mut Reader, mut read: impl FnMut(u64, &[u8])) {
         if self.seen_bytes <= HEAD_BYTES || self.following > 0 {
             return;
         }
@@ -77,7 +89,7 @@ impl Gate {
     }
 
     /// Takes a line and calls `read` if it is worth it.
-    pub fn push(&mut self, number: u64, line: &[u8], mut read: impl FnMut(u64, &[u8])) {
+    fn push(&mut self, number: u64, line: &[u8], mut read: impl FnMut(u64, &[u8])) {
         self.seen_bytes += line.len() as u64 + 1;
         if self.seen_bytes > HEAD_BYTES && !std::mem::take(&mut self.is_expected) {
             if self.tables.iter_mut().any(|table| table.first(line).is_some()) {
@@ -92,9 +104,13 @@ impl Gate {
         read(number, line);
     }
 
-    /// Gives out the end of the log.
+    /// Gives out the end of the log. Of a log that goes on, what comes next is read whole like a beginning.
     pub fn finish(&mut self, reader: &Reader, mut read: impl FnMut(u64, &[u8])) {
         self.read_before(reader, TAIL_LINES, &mut read);
+        self.seen_bytes = 0;
+        for table in &mut self.tables {
+            table.times.fill(0);
+        }
     }
 
     /// Reads the lines before the next one that were not read, so many at most.
@@ -117,14 +133,14 @@ impl Gate {
 }
 
 /// Needles, and how often each was found.
-struct Search {
-    needles: Needles,
+struct Search<'t> {
+    needles: &'t Needles,
     short: Option<packed::Searcher>,
     times: Vec<u32>,
 }
 
-impl Search {
-    fn new(needles: Needles) -> Self {
+impl<'t> Search<'t> {
+    fn new(needles: &'t Needles) -> Self {
         Search { needles, short: None, times: Vec::new() }
     }
 
@@ -168,18 +184,15 @@ mod tests {
     use super::*;
 
     fn read_of(lines: &[String]) -> Vec<u64> {
-        let mut gate = Gate::new(vec![Needles::new(["out of memory", "short"].into_iter(), "")]);
+        let needles = [Needles::new(["out of memory", "short"].into_iter(), "")];
+        let mut gate = Gate::new(&needles);
         let mut reader = Reader::from_bytes(lines.join("\n")).unwrap();
         let mut read = Vec::new();
         let mut check = |number: u64, line: &[u8]| {
             assert_eq!(lines[number as usize - 1].as_bytes(), line, "line {number}");
             read.push(number);
         };
-        loop {
-            gate.pass(&mut reader, &mut check);
-            let Some(raw) = reader.next_line().unwrap() else { break };
-            gate.push(raw.number, raw.bytes, &mut check);
-        }
+        gate.run(&mut reader, &mut check).unwrap();
         gate.finish(&reader, &mut check);
         assert_eq!(reader.lines_read(), lines.len() as u64);
         read

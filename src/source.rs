@@ -7,6 +7,7 @@
 mod decode;
 mod error;
 mod folder;
+pub mod live;
 mod sniff;
 #[cfg(test)]
 mod tests;
@@ -162,6 +163,9 @@ pub struct Reader {
     long: Vec<u8>,
     number: u64,
     ended: bool,
+    /// Whether the input grows, and then whether it has nothing more at present.
+    is_live: bool,
+    waits: bool,
     failure: Option<io::Error>,
 }
 
@@ -235,6 +239,11 @@ impl Reader {
         self.number
     }
 
+    /// True when a live input has nothing more at present, but may have later.
+    pub fn waits(&self) -> bool {
+        self.waits
+    }
+
     /// What kept a part of the input from being read, so far.
     pub fn problems(&self) -> Vec<Problem> {
         self.ledger.problems.borrow().clone()
@@ -278,10 +287,23 @@ impl Reader {
                 return Err(SourceError::Empty { name });
             }
         }
-        Ok(Self { name, inner, ledger, block: Vec::new(), filled: 0..0, long: Vec::new(), number: 0, ended: false, failure: None })
+        Ok(Self {
+            name,
+            inner,
+            ledger,
+            block: Vec::new(),
+            filled: 0..0,
+            long: Vec::new(),
+            number: 0,
+            ended: false,
+            is_live: enough < HEAD,
+            waits: false,
+            failure: None,
+        })
     }
 
-    /// The next line, or nothing after the last.
+    /// The next line, or nothing after the last; of a live input also nothing while there is no whole line, see
+    /// [`Self::waits`].
     ///
     /// # Errors
     /// When reading fails; every line that was read before has been handed out by then, and the next call says that
@@ -303,7 +325,7 @@ impl Reader {
         };
         let (line, after) = match found {
             Some(end) => (self.filled.start..end, end + 1),
-            None if self.filled.is_empty() => return self.at_end(),
+            None if self.filled.is_empty() || self.waits => return self.at_end(),
             None => (self.filled.clone(), self.filled.end),
         };
         self.filled.start = after;
@@ -408,6 +430,7 @@ impl Reader {
         if self.ended {
             return false;
         }
+        self.waits = false;
         if self.filled.end + BLOCK > ROOM && self.filled.start > HISTORY {
             let from = self.filled.start - HISTORY;
             let from = memchr::memchr(b'\n', &self.block[from..self.filled.start]).map_or(self.filled.start, |end| from + end + 1);
@@ -422,6 +445,10 @@ impl Reader {
                 Ok(0) => self.ended = true,
                 Ok(count) => self.filled.end += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.is_live => {
+                    self.waits = true;
+                    return false;
+                }
                 Err(error) => {
                     self.ended = true;
                     self.failure = Some(error);

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -673,4 +673,84 @@ fn a_crash_loop_is_counted_beyond_what_is_kept() {
     assert_eq!(many["incidents"][0]["occurrences"], 450);
     assert_eq!(many["incidents"][0]["occurrences_is_lower_bound"], true);
     assert!(oomdoc(&["analyze", &path]).out.contains("at least 450 times"));
+}
+
+// ------------------------------------------------------------------------------------------------------ several at a time
+
+#[test]
+fn the_bytes_are_the_same_whatever_the_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut paths = Vec::new();
+    for n in 0..60 {
+        let path = folder.path().join(format!("{n:02}.log"));
+        match n % 5 {
+            0 => fs::write(&path, format!("INFO: run {n}\nINFO: nothing to say\n")).unwrap(),
+            1 => fs::write(&path, b"PK\x03\x04 no log").unwrap(),
+            2 => {}
+            3 => fs::write(&path, format!("{}{n}\nValueError: no {n}\n", "INFO quiet\n".repeat(20_000))).unwrap(),
+            _ => fs::write(&path, format!("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate {n}.00 MiB.\n")).unwrap(),
+        }
+        paths.push(path.display().to_string());
+    }
+    for format in ["text", "markdown", "json", "ndjson", "html"] {
+        let run = |threads: &str| {
+            let mut args = vec!["analyze", "--format", format, "--threads", threads];
+            args.extend(paths.iter().map(String::as_str));
+            oomdoc(&args)
+        };
+        let one = run("1");
+        assert_eq!(one.code, 2);
+        for threads in ["2", "7"] {
+            let several = run(threads);
+            assert!((several.out == one.out) && (several.err == one.err) && several.code == 2, "{format} by {threads} threads");
+        }
+        if format == "ndjson" {
+            let names: Vec<String> = one
+                .out
+                .lines()
+                .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["source"]["name"].as_str().unwrap().into())
+                .collect();
+            assert_eq!(names, paths);
+        }
+    }
+}
+
+#[test]
+fn results_are_written_as_they_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("a.log");
+    fs::write(&log, "INFO: all is well\n").unwrap();
+    let mut child = command(&["analyze", "--format", "ndjson", "--threads", "2", log.to_str().unwrap(), "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Standard input is open and silent all the while.
+    let mut first = String::new();
+    std::io::BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.contains("a.log"), "{first}");
+    child.stdin.take().unwrap().write_all(b"INFO: late\n").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_run_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.ndjson");
+    let mut child = command(&["analyze", "--format", "ndjson", "-o", report.to_str().unwrap(), "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let entries = || fs::read_dir(folder.path()).unwrap().count();
+    while entries() == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(entries(), 0);
+}
+
+#[test]
+fn standard_input_is_read_once() {
+    let both = fed(&["analyze", "--format", "ndjson", "-", "-"], b"INFO: all is well\n");
+    assert_eq!(both.code, 2);
+    assert!(both.out.lines().nth(1).unwrap().contains("is empty"));
 }

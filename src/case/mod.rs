@@ -62,6 +62,26 @@ impl Collector {
         self.facts.push(fact);
     }
 
+    /// The facts so far in the order of the log.
+    pub fn facts(&self) -> Vec<Fact> {
+        let mut facts = self.facts.clone();
+        facts.sort_by_key(|fact| fact.place.first_line);
+        facts
+    }
+
+    /// Forgets facts, and counts the kinds of the others anew.
+    pub fn retain(&mut self, is_kept: impl Fn(&Fact) -> bool) {
+        let facts: Vec<Fact> = std::mem::take(self).facts.into_iter().filter(is_kept).collect();
+        self.bytes = facts.iter().map(|fact| size_of::<Fact>() + fact.place.text.len()).sum();
+        self.event = facts.len();
+        self.facts = facts;
+    }
+
+    /// Bytes of the facts, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The facts in the order of the log.
     pub fn finish(mut self) -> Vec<Fact> {
         self.facts.sort_by_key(|fact| fact.place.first_line);

@@ -26,25 +26,25 @@ pub fn trends(case: &Case, run: &Run, failure: usize) -> Vec<Trend> {
 }
 
 fn climbing(case: &Case, before: &[usize]) -> Option<Trend> {
+    let (climb, first, last) = climb(case, before)?;
+    let sentence = format!("Allocated memory climbed {climb} before it: something is kept from step to step.");
+    Some(Trend { sentence, facts: vec![first, last] })
+}
+
+/// Memory that climbs: from where to where, and the facts that show it.
+pub fn climb(case: &Case, within: &[usize]) -> Option<(String, usize, usize)> {
     let reading = |fact: &Fact| fact.figures.allocated_bytes.filter(|_| !fact.kind.is_failure() && fact.kind != FactKind::Hint);
     // Readings of one kind of line, for two kinds measure two things.
-    let rule = &case.facts[*before.iter().rfind(|&&i| reading(&case.facts[i]).is_some())?].rule;
+    let rule = &case.facts[*within.iter().rfind(|&&i| reading(&case.facts[i]).is_some())?].rule;
     let series: Vec<(usize, u64)> =
-        before.iter().filter(|&&i| case.facts[i].rule == *rule).filter_map(|&i| reading(&case.facts[i]).map(|bytes| (i, bytes))).collect();
+        within.iter().filter(|&&i| case.facts[i].rule == *rule).filter_map(|&i| reading(&case.facts[i]).map(|bytes| (i, bytes))).collect();
     let (first, last) = (series.first()?, series.last()?);
     let rises = series.windows(2).filter(|pair| pair[1].1 >= pair[0].1).count();
     if series.len() < READINGS || rises + 1 < series.len() || (last.1 as f64) < first.1 as f64 * (1.0 + GROWTH) {
         return None;
     }
     let line = |i: usize| case.facts[i].place.first_line;
-    let sentence = format!(
-        "Allocated memory climbed from {} (line {}) to {} (line {}) before it: something is kept from step to step.",
-        size(first.1),
-        line(first.0),
-        size(last.1),
-        line(last.0)
-    );
-    Some(Trend { sentence, facts: vec![first.0, last.0] })
+    Some((format!("from {} (line {}) to {} (line {})", size(first.1), line(first.0), size(last.1), line(last.0)), first.0, last.0))
 }
 
 /// True for a metrics line that shows the cache full.

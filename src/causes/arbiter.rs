@@ -172,6 +172,11 @@ fn merge(case: &Case, verdicts: &mut Vec<Verdict>, new: Verdict) {
     }
 }
 
+/// The service that a verdict is about.
+pub fn service(case: &Case, verdict: &Verdict) -> Option<String> {
+    case.runs[verdict.run].container.as_deref().map(|container| service_of(container).to_owned())
+}
+
 /// The service of a container: its name up to the number or hash that tells replicas apart.
 fn service_of(container: &str) -> &str {
     let is_generated = |part: &str| part.bytes().any(|b| b.is_ascii_digit());

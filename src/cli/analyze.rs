@@ -1,14 +1,19 @@
 //! `oomdoc analyze [PATH]…`.
 
 use std::fs;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
 
 use clap::{ColorChoice, ValueEnum};
-use miette::miette;
+use miette::{Diagnostic, miette};
 
 use crate::analysis::{Analyzer, Options};
-use crate::cli::{Failure, Outcome, tell};
+use crate::cli::output::Output;
+use crate::cli::{Failure, Outcome, parallel, tell};
+use crate::post_mortem::PostMortem;
 use crate::remedies::command::{Command, Launch};
 use crate::report::{self, Format, Style};
 use crate::signatures::load_rules;
@@ -29,12 +34,25 @@ pub struct Args {
     /// When to use colours
     #[arg(long, value_enum, default_value_t = ColorChoice::Auto)]
     color: ColorChoice,
-    /// Shows secrets that the log holds instead of masking them
-    #[arg(long)]
-    no_redact: bool,
     /// Exits with 0 even when incidents were found
     #[arg(long)]
     exit_zero: bool,
+    #[command(flatten)]
+    given: Given,
+    /// Takes paths from a file, one a line (`-` for standard input)
+    #[arg(long, value_name = "FILE|-", conflicts_with = "paths")]
+    files_from: Option<PathBuf>,
+    /// How many logs are read at a time [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZero<usize>>,
+}
+
+/// What the user knows beyond the log, and how to look at it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Given {
+    /// Shows secrets that the log holds instead of masking them
+    #[arg(long)]
+    pub(super) no_redact: bool,
     /// A folder with signatures of your own (*.toml)
     #[arg(long, value_name = "DIR")]
     rules: Option<PathBuf>,
@@ -62,9 +80,44 @@ pub struct Args {
     /// The code with which the process or container ended
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     exit_code: Option<i32>,
-    /// Takes paths from a file, one a line (`-` for standard input)
-    #[arg(long, value_name = "FILE|-", conflicts_with = "paths")]
-    files_from: Option<PathBuf>,
+}
+
+impl Given {
+    /// The same as options; reads the user's rules.
+    pub(super) fn options(&self) -> Result<Options, Failure> {
+        let rules = match &self.rules {
+            Some(folder) => load_rules(folder).map_err(miette::Report::new)?,
+            None => Vec::new(),
+        };
+        Ok(Options {
+            year: self.year,
+            exit_code: self.exit_code,
+            model: self.model.clone(),
+            gpu: self.gpu.clone(),
+            command: self.command.clone(),
+            launch: self.launch()?,
+            rules,
+            keep_secrets: self.no_redact,
+        })
+    }
+
+    /// How it was started, from the file that says so.
+    fn launch(&self) -> Result<Option<Launch>, Failure> {
+        let Some(path) = self.compose.as_ref().or(self.manifest.as_ref()).or(self.inspect.as_ref()) else {
+            return Ok(self.command.clone().map(Launch::Command).filter(|launch| Command::given(launch).is_ok()));
+        };
+        let text = fs::read_to_string(path)
+            .map_err(|error| miette!(code = "oomdoc::launch", help = "is the file there and readable?", "cannot read {}: {error}", path.display()))?;
+        let launch = match (&self.compose, &self.manifest) {
+            (Some(_), _) => Launch::Compose(text),
+            (None, Some(_)) => Launch::Manifest(text),
+            (None, None) => Launch::Inspect(text),
+        };
+        Command::given(&launch).map_err(|problem| {
+            miette!(code = "oomdoc::launch", help = "name a file in which one service or container runs an engine", "{}: {problem}", path.display())
+        })?;
+        Ok(Some(launch))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -90,73 +143,64 @@ impl From<ReportFormat> for Format {
 
 /// Reads the logs and writes the report.
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
-    let rules = match &args.rules {
-        Some(folder) => load_rules(folder).map_err(miette::Report::new)?,
-        None => Vec::new(),
-    };
-    let options = Options {
-        year: args.year,
-        exit_code: args.exit_code,
-        model: args.model.clone(),
-        gpu: args.gpu.clone(),
-        command: args.command.clone(),
-        launch: launch(args)?,
-        rules,
-        keep_secrets: args.no_redact,
-    };
+    let options = args.given.options()?;
     let inputs = inputs(args)?;
-    let mut entries: Vec<report::Outcome> = Vec::new();
-    let mut outcome = Outcome::Healthy;
     let analyzer = Analyzer::new(&options);
-    for input in inputs {
-        let (name, result) = match input {
-            Ok(input) => {
-                let name = match &input {
-                    Input::Path(path) => path.display().to_string(),
-                    Input::Stdin => "-".to_owned(),
-                };
-                let result = source::open(&input).and_then(|reader| analyzer.run(reader, &name));
-                (name, result)
+    let work = |input: &Result<Input, Refused>| -> Result<PostMortem, Refused> {
+        let input = input.as_ref().map_err(Arc::clone)?;
+        let name = input.path().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
+        source::open(input).and_then(|reader| analyzer.run(reader, &name)).map_err(Arc::new)
+    };
+    let threads = args.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZero::get);
+    let mut outcome = Outcome::Healthy;
+    let mut entry = |result: Result<PostMortem, Refused>| match result {
+        Ok(report) => {
+            if !report.incidents.is_empty() && !args.exit_zero {
+                outcome = outcome.max(Outcome::Incidents);
             }
-            Err(error) => (name_of(&error), Err(error)),
-        };
-        match result {
-            Ok(report) => {
-                if !report.incidents.is_empty() && !args.exit_zero {
-                    outcome = outcome.max(Outcome::Incidents);
-                }
-                entries.push(report.into());
-            }
-            Err(error) => {
-                outcome = Outcome::Refused;
-                entries.push(report::Outcome::Failure(report::Failure::new(name, error.to_string())));
-                tell(&miette::Report::new(error));
-            }
+            report::Outcome::from(report)
         }
+        Err(error) => {
+            outcome = Outcome::Refused;
+            let entry = report::Outcome::Failure(report::Failure::new(name_of(&error), error.to_string()));
+            tell_refused(&error);
+            entry
+        }
+    };
+    let style = style(args);
+    if args.format == ReportFormat::Ndjson {
+        // As they come: there may be very many.
+        let mut output = Output::open(args.output.as_deref())?;
+        parallel::in_order(&inputs, threads, work, |result| {
+            let entry = entry(result);
+            output.write(|out| report::write(Format::Ndjson, &[entry], &style, out))
+        })?;
+        output.finish()?;
+        return Ok(outcome);
     }
+    let mut entries: Vec<report::Outcome> = Vec::new();
+    parallel::in_order(&inputs, threads, work, |result| -> Result<(), Failure> {
+        entries.push(entry(result));
+        Ok(())
+    })?;
     let readable = entries.iter().any(|entry| matches!(entry, report::Outcome::Report(_)));
-    if readable || matches!(args.format, ReportFormat::Ndjson | ReportFormat::Json) {
-        write(args, &entries)?;
+    if readable || args.format == ReportFormat::Json {
+        let mut output = Output::open(args.output.as_deref())?;
+        output.write(|out| report::write(args.format.into(), &entries, &style, out))?;
+        output.finish()?;
     }
     Ok(outcome)
 }
 
-/// How it was started, from the file that says so.
-fn launch(args: &Args) -> Result<Option<Launch>, Failure> {
-    let Some(path) = args.compose.as_ref().or(args.manifest.as_ref()).or(args.inspect.as_ref()) else {
-        return Ok(args.command.clone().map(Launch::Command).filter(|launch| Command::given(launch).is_ok()));
-    };
-    let text = fs::read_to_string(path)
-        .map_err(|error| miette!(code = "oomdoc::launch", help = "is the file there and readable?", "cannot read {}: {error}", path.display()))?;
-    let launch = match (&args.compose, &args.manifest) {
-        (Some(_), _) => Launch::Compose(text),
-        (None, Some(_)) => Launch::Manifest(text),
-        (None, None) => Launch::Inspect(text),
-    };
-    Command::given(&launch).map_err(|problem| {
-        miette!(code = "oomdoc::launch", help = "name a file in which one service or container runs an engine", "{}: {problem}", path.display())
-    })?;
-    Ok(Some(launch))
+/// Why an input cannot be read; the same input may be named more than once.
+type Refused = Arc<SourceError>;
+
+/// Says on standard error why an input cannot be read.
+fn tell_refused(error: &Refused) {
+    let mut told = miette::MietteDiagnostic::new(error.to_string());
+    told.code = error.code().map(|code| code.to_string());
+    told.help = error.help().map(|help| help.to_string());
+    tell(&told.into());
 }
 
 /// The input that an error is about.
@@ -172,7 +216,7 @@ fn name_of(error: &SourceError) -> String {
 }
 
 /// What is to be read, in the order in which it was named; what cannot be is in its place.
-fn inputs(args: &Args) -> Result<Vec<Result<Input, SourceError>>, Failure> {
+fn inputs(args: &Args) -> Result<Vec<Result<Input, Refused>>, Failure> {
     if let Some(list) = &args.files_from {
         let lines: io::Result<Vec<String>> = if list == Path::new("-") {
             io::stdin().lock().lines().collect()
@@ -199,42 +243,23 @@ fn inputs(args: &Args) -> Result<Vec<Result<Input, SourceError>>, Failure> {
     }
     let expanded = |path: &PathBuf| {
         let (inputs, refused) = source::expand(std::slice::from_ref(path));
-        inputs.into_iter().map(Ok).chain(refused.into_iter().map(Err)).collect::<Vec<_>>()
+        inputs.into_iter().map(Ok).chain(refused.into_iter().map(|error| Err(Arc::new(error)))).collect::<Vec<_>>()
     };
-    Ok(args.paths.iter().flat_map(expanded).collect())
+    let mut inputs: Vec<Result<Input, Refused>> = args.paths.iter().flat_map(expanded).collect();
+    // Standard input can be read once, whichever thread comes first.
+    let is_stdin = |input: &Result<Input, Refused>| matches!(input, Ok(Input::Stdin));
+    let first = inputs.iter().position(is_stdin).map_or(inputs.len(), |first| first + 1);
+    for again in inputs[first..].iter_mut().filter(|input| is_stdin(input)) {
+        *again = Err(Arc::new(SourceError::Empty { name: "standard input".to_owned() }));
+    }
+    Ok(inputs)
 }
 
-fn write(args: &Args, entries: &[report::Outcome]) -> Result<(), Failure> {
+/// What the output can show.
+fn style(args: &Args) -> Style {
     let to_terminal = args.output.is_none() && io::stdout().is_terminal();
-    let color = wants_color(args.color, to_terminal);
     let width = if to_terminal { textwrap::termwidth().clamp(40, 120) } else { 80 };
-    let style = Style { width, color, unicode: true };
-    let Some(path) = &args.output else {
-        let mut out = io::BufWriter::new(io::stdout().lock());
-        report::write(args.format.into(), entries, &style, &mut out)?;
-        out.flush()?;
-        return Ok(());
-    };
-    // Written beside it and renamed, so that no half report is ever left.
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    let written = fs::File::create(&part).and_then(|file| {
-        let mut out = io::BufWriter::new(file);
-        report::write(args.format.into(), entries, &style, &mut out)?;
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
-    });
-    if let Err(error) = written.and_then(|()| fs::rename(&part, path)) {
-        let _ = fs::remove_file(&part);
-        return Err(miette!(
-            code = "oomdoc::write",
-            help = "is the folder there and writable, and the disk not full?",
-            "cannot write {}: {error}",
-            path.display()
-        )
-        .into());
-    }
-    Ok(())
+    Style { width, color: wants_color(args.color, to_terminal), unicode: true }
 }
 
 /// Whether to use colours, by what was asked, where the output goes, and the environment.

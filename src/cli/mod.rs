@@ -3,7 +3,10 @@
 mod analyze;
 mod explain;
 mod fit;
+mod output;
+mod parallel;
 mod shell;
+mod watch;
 
 use std::error::Error;
 use std::fmt::{self, Display};
@@ -29,6 +32,8 @@ pub struct Cli {
 enum Command {
     /// Reads logs and prints a post-mortem
     Analyze(Box<analyze::Args>),
+    /// Follows growing logs or standard input and reports each incident when it happens
+    Watch(Box<watch::Args>),
     /// Says what a cause means, how it is recognised and how it is fixed; without ID, lists the causes
     Explain(explain::Args),
     /// Predicts the memory of a model on a device by component, and says whether it fits
@@ -101,6 +106,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Command::Analyze(args) => analyze::run(&args),
+        Command::Watch(args) => watch::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Completions(args) => shell::completions(&args),

@@ -22,11 +22,13 @@ pub fn write(outcomes: &[Outcome], out: &mut dyn io::Write) -> io::Result<()> {
 
 /// One compact object a line.
 pub fn write_lines(outcomes: &[Outcome], out: &mut dyn io::Write) -> io::Result<()> {
-    for outcome in outcomes {
-        outcome.serialize(&mut Serializer::with_formatter(&mut *out, Safe(CompactFormatter)))?;
-        writeln!(out)?;
-    }
-    Ok(())
+    outcomes.iter().try_for_each(|outcome| write_line(outcome, out))
+}
+
+/// One compact object.
+pub fn write_line(value: &impl Serialize, out: &mut dyn io::Write) -> io::Result<()> {
+    value.serialize(&mut Serializer::with_formatter(&mut *out, Safe(CompactFormatter)))?;
+    writeln!(out)
 }
 
 /// A formatter that escapes what a terminal would obey.

@@ -97,6 +97,14 @@ impl Failure {
     }
 }
 
+/// Writes anything as one line of JSON.
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub fn write_line(value: &impl Serialize, out: &mut dyn io::Write) -> io::Result<()> {
+    json::write_line(value, out)
+}
+
 /// Writes what became of some inputs in a format; `style` is for text only.
 ///
 /// # Errors

@@ -546,7 +546,13 @@ fn report_section(number: usize, report: &PostMortem) -> Section {
         ),
         summary: summary(report),
         context: context(report),
-        arguments: report.deployment.arguments.iter().filter(|(_, value)| is_set(value)).map(|(name, value)| (escape::line(name), argument(value))).collect(),
+        arguments: report
+            .deployment
+            .arguments
+            .iter()
+            .filter(|(_, value)| is_set(value))
+            .map(|(name, value)| (escape::line(name), argument(value)))
+            .collect(),
         timeline: report.timeline.iter().map(moment).collect(),
         memory: report.memory.devices.iter().filter(|d| d.components.iter().any(|c| c.bytes > 0)).map(bar).collect(),
         figures: figures(primary.map_or(&report.figures, |i| &i.figures)),

@@ -1,0 +1,88 @@
+//! Where a report goes: standard output, or a file that is there whole or not at all.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use miette::miette;
+
+use crate::cli::Failure;
+
+/// An output that is being written to.
+pub struct Output {
+    out: BufWriter<Box<dyn Write>>,
+    file: Option<Unfinished>,
+}
+
+/// A file is written beside its place and renamed, so that no half report is ever left.
+struct Unfinished {
+    file: File,
+    part: PathBuf,
+    path: PathBuf,
+    is_done: bool,
+}
+
+impl Output {
+    /// Opens a file, or standard output.
+    pub fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else {
+            return Ok(Output { out: BufWriter::new(Box::new(io::stdout())), file: None });
+        };
+        let mut name: OsString = path.file_name().unwrap_or_default().to_os_string();
+        name.push(format!(".{}.part", std::process::id()));
+        let part = path.with_file_name(name);
+        // Nothing is left of an interrupted run either. Where no handler can be set, it would only leave the part.
+        let at_signal = part.clone();
+        let _ = ctrlc::set_handler(move || {
+            let _ = fs::remove_file(&at_signal);
+            std::process::exit(130);
+        });
+        let opened = File::create(&part).and_then(|file| {
+            let out = BufWriter::new(Box::new(file.try_clone()?) as Box<dyn Write>);
+            Ok(Output { out, file: Some(Unfinished { file, part, path: path.to_path_buf(), is_done: false }) })
+        });
+        opened.map_err(|error| refused(path, &error))
+    }
+
+    /// Writes a part of the report.
+    pub fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+        let written = write(&mut self.out).and_then(|()| self.out.flush());
+        written.map_err(|error| self.failure(error))
+    }
+
+    /// Puts the whole report in its place.
+    pub fn finish(mut self) -> Result<(), Failure> {
+        let done = self.out.flush().and_then(|()| self.file.as_mut().map_or(Ok(()), Unfinished::finish));
+        done.map_err(|error| self.failure(error))
+    }
+
+    fn failure(&self, error: io::Error) -> Failure {
+        match &self.file {
+            Some(unfinished) => refused(&unfinished.path, &error),
+            None => error.into(),
+        }
+    }
+}
+
+impl Unfinished {
+    fn finish(&mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.part, &self.path)?;
+        self.is_done = true;
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.is_done {
+            let _ = fs::remove_file(&self.part);
+        }
+    }
+}
+
+fn refused(path: &Path, error: &io::Error) -> Failure {
+    let help = "is the folder there and writable, and the disk not full?";
+    miette!(code = "oomdoc::write", help = help, "cannot write {}: {error}", path.display()).into()
+}

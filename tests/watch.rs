@@ -1,0 +1,206 @@
+//! `oomdoc watch` as it is used: logs that grow, are rotated, cut and replaced, and end.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+#![cfg(unix)]
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longer than any machine takes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+const START: &str = "INFO 03-14 00:00:00 [api_server.py:1042] vLLM API server version 0.8.5\n\
+INFO 03-14 00:00:20 [gpu_model_runner.py:1347] Model loading took 13.5000 GiB and 12.100000 seconds\n\
+INFO:     Application startup complete.\n\
+INFO:     10.0.0.1:40000 - \"POST /v1/chat/completions HTTP/1.1\" 200 OK\n";
+const DEATH: &str = "ERROR 03-14 00:10:00 [core.py:398] EngineCore encountered a fatal error.\n\
+ERROR 03-14 00:10:00 [core.py:398] Traceback (most recent call last):\n\
+ERROR 03-14 00:10:00 [core.py:398]   File \"/usr/lib/python3.12/site-packages/vllm/v1/worker/gpu_model_runner.py\", line 1100, in execute_model\n\
+ERROR 03-14 00:10:00 [core.py:398]     hidden_states = self.model(input_ids)\n\
+ERROR 03-14 00:10:00 [core.py:398] torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 512.00 MiB. GPU 0 has a total capacity of 23.55 GiB of which 101.00 MiB is free.\n";
+
+struct Watch {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Watch {
+    fn new(args: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_oomdoc"))
+            .args(["watch", "--settle", "0.5"])
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Watch { child, lines }
+    }
+
+    /// Its next report as JSON.
+    fn report(&self) -> Value {
+        serde_json::from_str(&self.lines.recv_timeout(LIMIT).unwrap()).unwrap()
+    }
+
+    /// Says nothing for a while.
+    fn is_silent(&self) {
+        let said = self.lines.recv_timeout(Duration::from_millis(1500));
+        assert!(said.is_err(), "{said:?}");
+    }
+
+    fn write(&mut self, text: &str) {
+        self.child.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Ends it by a signal, or by the end of its input; gives its exit code and what it said on standard error.
+    fn end(mut self, signal: Option<&str>) -> (Option<i32>, String) {
+        drop(self.child.stdin.take());
+        if let Some(signal) = signal {
+            Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        }
+        let begun = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < LIMIT, "it does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+        let output = self.child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+}
+
+fn append(path: &Path, text: &str) {
+    OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+#[test]
+fn an_incident_on_standard_input_is_reported_once_and_when_it_happens() {
+    let mut watch = Watch::new(&["--format", "ndjson"]);
+    watch.write(START);
+    watch.is_silent();
+    watch.write(DEATH);
+    let report = watch.report();
+    assert_eq!(report["cause"], "inference-oom");
+    assert_eq!(report["incidents"].as_array().unwrap().len(), 1);
+    assert_eq!(report["incidents"][0]["figures"]["tried_bytes"], 512 << 20);
+    watch.write("INFO:     Shutting down\n");
+    watch.is_silent();
+    let (code, err) = watch.end(None);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("standard input: 10 lines, inference-oom, 0 warnings"), "{err}");
+}
+
+#[test]
+fn a_crash_loop_is_one_incident_and_another_cause_is_another() {
+    let mut watch = Watch::new(&["--format", "ndjson"]);
+    watch.write(&format!("{START}{DEATH}"));
+    assert_eq!(watch.report()["cause"], "inference-oom");
+    watch.write(&format!("{START}{DEATH}"));
+    watch.is_silent();
+    watch.write(&format!("{START}OSError: [Errno 28] No space left on device\n"));
+    assert_eq!(watch.report()["cause"], "disk-full");
+    let (code, err) = watch.end(Some("-TERM"));
+    assert_eq!(code, Some(1));
+    assert!(err.contains("disk-full, inference-oom (2 times)"), "{err}");
+}
+
+#[test]
+fn a_file_is_followed_when_it_comes_is_cut_rotated_and_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("server.log");
+    let watch = Watch::new(&["--format", "ndjson", log.to_str().unwrap()]);
+    thread::sleep(Duration::from_millis(500));
+    append(&log, &format!("{START}{DEATH}"));
+    assert_eq!(watch.report()["cause"], "inference-oom");
+
+    // Cut, as `copytruncate` does, in the middle of a line.
+    append(&log, "INFO half a li");
+    thread::sleep(Duration::from_millis(700));
+    fs::write(&log, "").unwrap();
+    thread::sleep(Duration::from_millis(700));
+    append(&log, &format!("{START}OSError: [Errno 28] No space left on device\n"));
+    assert_eq!(watch.report()["cause"], "disk-full");
+
+    // Moved away; what is still written into the old one counts.
+    let old = folder.path().join("server.log.1");
+    fs::rename(&log, &old).unwrap();
+    append(&old, START);
+    append(&old, "OSError: [Errno 98] error while attempting to bind on address ('0.0.0.0', 8000): address already in use\n");
+    assert_eq!(watch.report()["cause"], "port-in-use");
+    append(&log, START);
+    append(&log, "ModuleNotFoundError: No module named 'flash_attn'\n");
+    assert_eq!(watch.report()["cause"], "missing-dependency");
+
+    // Replaced by another file under its name.
+    let other = folder.path().join("new");
+    fs::write(&other, format!("{START}torch.OutOfMemoryError: HIP out of memory. Tried to allocate 1.00 GiB.\n")).unwrap();
+    fs::rename(&other, &log).unwrap();
+    watch.is_silent();
+
+    let (code, err) = watch.end(Some("-INT"));
+    assert_eq!(code, Some(1));
+    assert!(err.contains("is not there yet") && err.contains("inference-oom (2 times)"), "{err}");
+}
+
+#[test]
+fn what_comes_before_a_failure_is_warned_of() {
+    let mut watch = Watch::new(&["--format", "ndjson"]);
+    watch.write(START);
+    for second in 10..16 {
+        watch.write(&format!("INFO 03-14 00:01:{second} [loggers.py:111] Engine 000: Avg prompt throughput: 9.0 tokens/s, Avg generation throughput: 8.0 tokens/s, Running: 64 reqs, Waiting: 12 reqs, GPU KV cache usage: 99.9%, Prefix cache hit rate: 0.0%\n"));
+    }
+    let warning = watch.report();
+    assert_eq!((&warning["schema"], &warning["warning"]), (&"oomdoc.warning/1".into(), &"cache-full".into()));
+    assert!(warning["evidence"][0]["text"].as_str().unwrap().contains("99.9%"));
+    watch.is_silent();
+    let (code, err) = watch.end(None);
+    assert_eq!(code, Some(0));
+    assert!(err.contains("nothing failed, 1 warnings"), "{err}");
+}
+
+#[test]
+fn a_command_gets_the_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy");
+    let mut watch = Watch::new(&["--exec", &format!("cat > {}", copy.display())]);
+    watch.write(&format!("{START}{DEATH}"));
+    let (code, _) = watch.end(None);
+    assert_eq!(code, Some(1));
+    assert!(fs::read_to_string(copy).unwrap().contains("inference-oom"));
+}
+
+#[test]
+fn what_cannot_be_watched_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(Watch::new(&[folder.path().to_str().unwrap()]).end(None).0, Some(2));
+    assert_eq!(Watch::new(&["--settle", "never"]).end(None).0, Some(2));
+    let picture = folder.path().join("picture");
+    fs::write(&picture, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").unwrap();
+    assert_eq!(Watch::new(&[picture.to_str().unwrap()]).end(None).0, Some(2));
+}
+
+#[test]
+fn a_watch_of_very_many_restarts_holds_little() {
+    let mut watch = Watch::new(&["--format", "ndjson"]);
+    for n in 0..20_000 {
+        watch.write(&format!("{START}{DEATH}ValueError: no {n}\n"));
+    }
+    watch.report();
+    let status = fs::read_to_string(format!("/proc/{}/status", watch.child.id())).unwrap_or_default();
+    let peak: u64 = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok()).unwrap_or(0);
+    assert!(peak < 72 * 1024, "{peak} KiB");
+    assert_eq!(watch.end(None).0, Some(1));
+}
