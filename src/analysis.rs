@@ -14,6 +14,7 @@ use crate::post_mortem::{Completeness, Deployment, Evidence, Impact, Incident, P
 use crate::recognise::Recogniser;
 use crate::record::{Assembler, Record};
 use crate::remedies::command::{Command, Launch};
+use crate::remedies::plan::{self, Occasion};
 use crate::scan::Gate;
 use crate::signatures::{Signature, Table, parse_size};
 use crate::source::{Reader, SourceError};
@@ -182,13 +183,15 @@ impl<'o> Analyzer<'o> {
             // Another service has an engine and a model of its own.
             let other = &case.runs[verdict.run];
             let own = if run.is_some_and(|run| run.container == other.container) { None } else { Some(self.deployment(case, Some(other))) };
-            incidents.push(incident(case, verdict, own.as_ref().unwrap_or(&deployment)));
+            let deployment = own.as_ref().unwrap_or(&deployment);
+            let command = Command::of(case, deployment, self.options.launch.as_ref().filter(|_| own.is_none()));
+            incidents.push(incident(case, verdict, deployment, command.as_ref()));
         }
         let figures = match incidents.first() {
             Some(incident) => incident.figures.clone(),
             None => run.and_then(|run| run.facts.last().map(|&last| case.figures_at(run, last, &[]))).unwrap_or_default(),
         };
-        let completeness = match completeness(case, &verdicts) {
+        let completeness = match completeness(case, verdicts) {
             Completeness::Whole if !source.problems.is_empty() => Completeness::EndsEarly,
             Completeness::StartsLate if !source.problems.is_empty() => Completeness::Both,
             completeness => completeness,
@@ -313,7 +316,7 @@ fn case_of(mut facts: Vec<Fact>, origins: &[Origin], lines: u64, options: &Optio
     Case::new(facts, origins.to_vec(), lines, options.year)
 }
 
-fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment) -> Incident {
+fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment, command: Option<&Command>) -> Incident {
     let run = &case.runs[verdict.run];
     let fact = &case.facts[verdict.decisive];
     let situation = Situation {
@@ -350,6 +353,8 @@ fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment) -> Incident
         explanation.push(' ');
         explanation.push_str(&trend.sentence);
     }
+    let occasion = Occasion { cause: verdict.cause.id, situation: &situation, deployment, command };
+    let remedies = plan::remedies(&occasion, (verdict.cause.remedies)(&situation));
     Incident {
         cause: verdict.cause.id,
         impact: verdict.impact,
@@ -366,7 +371,7 @@ fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment) -> Incident
         last_line,
         evidence,
         contributing: verdict.contributing.clone(),
-        remedies: (verdict.cause.remedies)(&situation),
+        remedies,
         figures: situation.figures,
     }
 }

@@ -278,7 +278,7 @@ pub struct Contributing {
     pub reason: String,
 }
 
-/// Something that would help, in words; commands come with the planner.
+/// Something that would help.
 #[derive(Debug, Clone, Serialize)]
 pub struct Remedy {
     /// Stable id, kebab-case.
@@ -289,10 +289,26 @@ pub struct Remedy {
     pub rationale: String,
     /// What it costs.
     pub tradeoff: String,
-    /// The command, when it was checked; null otherwise, and always so far.
+    /// The command, when the engine was found to take it; null otherwise.
     pub command: Option<String>,
     /// Changes of flags.
     pub changes: Vec<Change>,
+    /// Whether it would fit; absent where memory does not decide, or is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fit: Option<Fit>,
+}
+
+/// What a remedy would need, against what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Fit {
+    /// `fits`, `tight`, `exceeds` or `unknown`.
+    pub verdict: &'static str,
+    /// What it would need of one device.
+    pub predicted_bytes: u64,
+    /// What the engine may take of it.
+    pub limit_bytes: u64,
+    /// Probability that it fits.
+    pub probability: f64,
 }
 
 /// One flag's change.

@@ -55,7 +55,7 @@ fn evidence(line: u64, role: Role, rule: &str, text: &str) -> Evidence {
 }
 
 fn remedy(id: &str, title: &str, rationale: &str, tradeoff: &str, changes: Vec<Change>) -> Remedy {
-    Remedy { id: id.into(), title: title.into(), rationale: rationale.into(), tradeoff: tradeoff.into(), command: None, changes }
+    Remedy { id: id.into(), title: title.into(), rationale: rationale.into(), tradeoff: tradeoff.into(), command: None, changes, fit: None }
 }
 
 fn change(flag: &str, from: Option<&str>, to: Option<&str>) -> Change {
@@ -336,6 +336,7 @@ fn hostile() -> PostMortem {
             tradeoff: bad.into(),
             command: Some(format!("docker run x '{bad}'")),
             changes: vec![change(bad, Some(bad), None)],
+            fit: None,
         }];
     }
     for event in &mut report.timeline {

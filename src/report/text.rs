@@ -495,6 +495,13 @@ impl Page {
     /// A command, broken with backslashes where it is too long; not shown when that would change it.
     fn command(&self, command: &str) -> Vec<Line> {
         let room = self.width.saturating_sub(9);
+        if command.contains('\n') {
+            // It is in rows already, and runs as it is printed.
+            let is_safe = command.lines().all(|row| escape::visible(row) == row && (self.unicode || row.is_ascii()));
+            if is_safe {
+                return command.lines().map(|row| Line::default().plain("     ").plain(row)).collect();
+            }
+        }
         let shown = escape::visible(command);
         let rows = if shown == command && !command.contains('\n') && (self.unicode || command.is_ascii()) { shell_rows(command, room) } else { None };
         match rows {

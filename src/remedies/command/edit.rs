@@ -31,6 +31,17 @@ impl Command {
         Ok((command, done))
     }
 
+    /// The command with the hub's token handed through from the environment. None if it is already.
+    pub fn with_token(&self) -> Option<Command> {
+        let names = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"];
+        if self.environment.iter().any(|variable| names.contains(&variable.name.as_str())) {
+            return None;
+        }
+        let mut command = self.clone();
+        command.environment.push(Variable { name: "HF_TOKEN".to_owned(), value: None, origin: Origin::Added });
+        Some(command)
+    }
+
     /// Applies one change; gives the name under which it was made, and the value before.
     fn apply(&mut self, flag: &str, to: Option<&str>) -> Result<(String, Option<String>), Problem> {
         if flag == "image" {
