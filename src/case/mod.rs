@@ -221,6 +221,12 @@ impl Case {
         matches!((self.rank_of(a), self.rank_of(b)), (Some(a), Some(b)) if a != b)
     }
 
+    /// True for what a program does at its start only. Servers name themselves; their processes load on when one has failed.
+    fn starts_anew(&self, fact: &Fact) -> bool {
+        let is_loading = fact.kind == FactKind::Mark && matches!(fact.event.as_deref(), Some("download-started" | "load-started" | "weights-loaded"));
+        fact.kind == FactKind::RunStart || is_loading && !deployment::is_server(self.engine_of(self.container(fact)))
+    }
+
     fn split_into_runs(&mut self) {
         // The open run of each container, and which start marks it has seen from which origin.
         let mut open: BTreeMap<Option<String>, usize> = BTreeMap::new();
@@ -255,7 +261,7 @@ impl Case {
                 }
             }
             if let Some(before) = run
-                && starts_anew(fact)
+                && self.starts_anew(fact)
                 && let Some(&crash) = uncaught.get(&before)
                 && !self.are_of_two_ranks(&self.facts[crash], fact)
             {
@@ -357,12 +363,6 @@ impl Case {
         }
         figures
     }
-}
-
-/// True for what a program does at its start only.
-fn starts_anew(fact: &Fact) -> bool {
-    fact.kind == FactKind::RunStart
-        || fact.kind == FactKind::Mark && matches!(fact.event.as_deref(), Some("download-started" | "load-started" | "weights-loaded"))
 }
 
 /// What hosts say: the kernel and the manager of services speak of the processes that run on them.
