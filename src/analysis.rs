@@ -3,14 +3,16 @@
 use std::io::Read;
 
 use crate::case::deployment::{deployment, is_server};
-use crate::case::ledger::memory;
+use crate::case::ledger::{self, Moment};
+use crate::case::need::Need;
 use crate::case::timeline::timeline;
 use crate::case::trends::trends;
 use crate::case::{Case, Collector, Run, Situation};
 use crate::causes::arbiter::{self, Verdict};
+use crate::causes::arithmetic;
 use crate::envelope::{Envelope, Line, Origin};
 use crate::facts::{Fact, FactKind};
-use crate::post_mortem::{Completeness, Deployment, Evidence, Impact, Incident, PostMortem, Role, SCHEMA, Source, Tool};
+use crate::post_mortem::{Completeness, Deployment, Evidence, Figures, Impact, Incident, Memory, PostMortem, Role, SCHEMA, Source, Tool};
 use crate::recognise::Recogniser;
 use crate::record::{Assembler, Record};
 use crate::remedies::command::{Command, Launch};
@@ -176,22 +178,30 @@ impl<'o> Analyzer<'o> {
 
     /// The report on some verdicts, the gravest first.
     pub fn report(&self, case: &Case, verdicts: &[Verdict], source: Source) -> PostMortem {
+        // The arithmetic may change them.
+        let mut verdicts = verdicts.to_vec();
         let run = verdicts.first().map(|v| &case.runs[v.run]).or(case.runs.last());
         let deployment = self.deployment(case, run);
         let mut incidents: Vec<Incident> = Vec::new();
-        for verdict in verdicts {
+        let mut need = None;
+        for (index, verdict) in verdicts.iter_mut().enumerate() {
             // Another service has an engine and a model of its own.
             let other = &case.runs[verdict.run];
             let own = if run.is_some_and(|run| run.container == other.container) { None } else { Some(self.deployment(case, Some(other))) };
             let deployment = own.as_ref().unwrap_or(&deployment);
+            let figures = case.figures_at(other, verdict.decisive, &verdict.proof);
+            let own_need = needed(case, verdict, deployment, &figures);
             let command = Command::of(case, deployment, self.options.launch.as_ref().filter(|_| own.is_none()));
-            incidents.push(incident(case, verdict, deployment, command.as_ref()));
+            incidents.push(incident(case, verdict, deployment, figures, own_need.as_ref(), command.as_ref()));
+            if index == 0 {
+                need = own_need;
+            }
         }
         let figures = match incidents.first() {
             Some(incident) => incident.figures.clone(),
             None => run.and_then(|run| run.facts.last().map(|&last| case.figures_at(run, last, &[]))).unwrap_or_default(),
         };
-        let completeness = match completeness(case, verdicts) {
+        let completeness = match completeness(case, &verdicts) {
             Completeness::Whole if !source.problems.is_empty() => Completeness::EndsEarly,
             Completeness::StartsLate if !source.problems.is_empty() => Completeness::Both,
             completeness => completeness,
@@ -203,7 +213,7 @@ impl<'o> Analyzer<'o> {
             cause: incidents.first().map_or("healthy", |incident| incident.cause),
             completeness,
             would_settle: would_settle(incidents.first(), completeness),
-            memory: memory(&figures, verdicts.first().map(|v| &case.facts[v.decisive])),
+            memory: memory(case, verdicts.first(), &figures, need.as_ref()),
             figures,
             incidents,
             deployment,
@@ -316,18 +326,49 @@ fn case_of(mut facts: Vec<Fact>, origins: &[Origin], lines: u64, options: &Optio
     Case::new(facts, origins.to_vec(), lines, options.year)
 }
 
-fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment, command: Option<&Command>) -> Incident {
+/// What the model needs, where device memory failed, or where it was too little and parts of the model were placed elsewhere;
+/// otherwise nothing is looked up. The verdict may change by it.
+fn needed(case: &Case, verdict: &mut Verdict, deployment: &Deployment, figures: &Figures) -> Option<Need> {
+    if verdict.cause.family != "device-memory" && !matches!(verdict.cause.id, "meta-tensor-offload" | "quantized-offload-refused") {
+        return None;
+    }
+    // A service that does not name its model may have been lent another one's.
+    let run = &case.runs[verdict.run];
+    if case.runs.iter().any(|other| other.container != run.container) && !run.facts.iter().any(|&i| names_model(&case.facts[i])) {
+        return None;
+    }
+    let several = rank(case, &case.facts[verdict.decisive]).is_some() || rank_of_symptoms(case, verdict).is_some();
+    let need = Need::new(deployment, figures, verdict.stage, several)?;
+    arithmetic::settle(case, verdict, figures, &need);
+    Some(need)
+}
+
+fn names_model(fact: &Fact) -> bool {
+    fact.word("model").is_some() || fact.arguments.as_deref().is_some_and(|dump| crate::extract::arguments::deployment(dump).model.is_some())
+}
+
+/// The ledger of the first incident's device, or of a healthy run's.
+fn memory(case: &Case, verdict: Option<&Verdict>, figures: &Figures, need: Option<&Need>) -> Memory {
+    let run: &[usize] = verdict.map_or(&[], |verdict| &case.runs[verdict.run].facts);
+    let decisive = verdict.map_or(usize::MAX, |verdict| verdict.decisive);
+    ledger::memory(
+        figures,
+        &Moment {
+            case,
+            cause: verdict.map(|verdict| verdict.cause.id),
+            stage: verdict.and_then(|verdict| verdict.stage),
+            proof: verdict.map_or(&[], |verdict| &verdict.proof),
+            before: &run[..run.partition_point(|&index| index < decisive)],
+            need,
+        },
+    )
+}
+
+fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment, figures: Figures, need: Option<&Need>, command: Option<&Command>) -> Incident {
     let run = &case.runs[verdict.run];
     let fact = &case.facts[verdict.decisive];
-    let situation = Situation {
-        case,
-        run,
-        fact,
-        stage: verdict.stage,
-        figures: case.figures_at(run, verdict.decisive, &verdict.proof),
-        engine: deployment.engine.as_deref(),
-        model: deployment.model.as_deref(),
-    };
+    let situation =
+        Situation { case, run, fact, stage: verdict.stage, figures, engine: deployment.engine.as_deref(), model: deployment.model.as_deref(), need };
     let mut evidence: Vec<Evidence> = Vec::new();
     let trends = trends(case, run, verdict.decisive);
     let mut context: Vec<usize> = trends.iter().flat_map(|trend| trend.facts.iter().copied()).collect();

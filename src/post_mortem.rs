@@ -374,19 +374,23 @@ pub struct Ledger {
     pub total_bytes: Option<u64>,
     /// What it held.
     pub components: Vec<Component>,
+    /// What was needed and could not be held, whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needed: Vec<Component>,
 }
 
 /// One share of a device's memory.
 #[derive(Debug, Clone, Serialize)]
 pub struct Component {
     /// `weights`, `kv-cache`, `activations`, `graphs`, `allocated-by-pytorch`, `other-allocations`,
-    /// `reserved-unallocated`, `outside-the-allocator`, `other-processes`, `free`.
+    /// `reserved-unallocated`, `outside-the-allocator`, `other-processes`, `beyond-the-share`, `unexplained`, `free`; of
+    /// what was needed also `engine-share`.
     pub name: &'static str,
     /// Its bytes.
     pub bytes: u64,
     /// Where the figure comes from.
     pub basis: Basis,
-    /// The line of the decisive message, for a logged figure.
+    /// The line that gives it, for a logged figure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
 }

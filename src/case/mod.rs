@@ -2,6 +2,7 @@
 
 pub mod deployment;
 pub mod ledger;
+pub mod need;
 pub mod timeline;
 pub mod trends;
 
@@ -465,6 +466,8 @@ pub struct Situation<'c> {
     pub engine: Option<&'c str>,
     /// The model as the engine was given it.
     pub model: Option<&'c str>,
+    /// What the model needs, where it is known. Causes compete without it: it comes with the report.
+    pub need: Option<&'c need::Need>,
 }
 
 impl Situation<'_> {

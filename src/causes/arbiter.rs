@@ -18,6 +18,7 @@ use crate::post_mortem::{Contributing, Impact};
 const NEAR: u64 = 120;
 
 /// A verdict on one episode, or on several alike.
+#[derive(Clone)]
 pub struct Verdict {
     /// The cause.
     pub cause: &'static Cause,
@@ -557,7 +558,7 @@ fn situation_of<'c>(case: &'c Case, run: &'c Run, index: usize) -> Situation<'c>
     let stage = if fact.stage_is_proven { fact.stage } else { case.stages[index].or(fact.stage) };
     let engine = case.engine_of(run.container.as_deref());
     // Judgements do not depend on the model's name.
-    Situation { case, run, fact, stage, figures: case.figures_at(run, index, &[]), engine, model: None }
+    Situation { case, run, fact, stage, figures: case.figures_at(run, index, &[]), engine, model: None, need: None }
 }
 
 /// What the causes make of a failure, the heaviest claim first. A user's own rule names its cause itself.

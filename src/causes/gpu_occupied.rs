@@ -60,7 +60,9 @@ fn headline(s: &Situation<'_>) -> String {
     let f = &s.figures;
     match (f.free_bytes, f.total_bytes, f.requested_bytes) {
         (Some(free), Some(total), Some(requested)) => {
-            format!("{} of {} was free{} at start-up; the engine was told to take {}", size(free), size(total), on_device(s), size(requested))
+            let deficit = requested.checked_sub(free).filter(|&deficit| deficit > 0);
+            let deficit = deficit.map_or(String::new(), |deficit| format!(": {} short", size(deficit)));
+            format!("{} of {} was free{} at start-up; the engine was told to take {}{deficit}", size(free), size(total), on_device(s), size(requested))
         }
         (Some(free), Some(total), None) => format!("Other processes hold most of {}: {} of {} was free", s.figures.device.map_or("the device".to_owned(), |device| format!("GPU {device}")), size(free), size(total)),
         _ => format!("Other processes hold the GPU's memory: {}", said(s)),
@@ -72,7 +74,7 @@ fn explanation(s: &Situation<'_>) -> String {
     if let Some(pid) = s.fact.word("other_pid") {
         text += &format!(" The log names process {pid}.");
     }
-    text
+    text + &arithmetic::sentences(s)
 }
 
 fn remedies(s: &Situation<'_>) -> Vec<Remedy> {

@@ -33,7 +33,7 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
 
 fn headline(s: &Situation<'_>) -> String {
     let lead = format!("Not enough memory left to capture CUDA graphs{}", on_device(s));
-    match refusal(s) {
+    match refusal_and_deficit(s) {
         Some(refusal) => format!("{lead}: {refusal}"),
         None => lead,
     }

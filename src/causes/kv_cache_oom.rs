@@ -52,22 +52,30 @@ fn headline(s: &Situation<'_>) -> String {
     }
     match (f.kv_needed_bytes, f.kv_available_bytes, f.max_model_len, f.kv_tokens) {
         (Some(needed), Some(available), Some(length), _) => format!(
-            "One context of {} tokens needs {} of key-value cache, and {} is left",
+            "One context of {} tokens needs {} of key-value cache, and {} is left{}",
             count(length),
             size(needed),
-            signed(available)
+            signed(available),
+            deficit(needed, available)
         ),
-        (Some(needed), Some(available), None, _) => format!("{} of key-value cache is needed, and {} is left", size(needed), signed(available)),
+        (Some(needed), Some(available), None, _) => {
+            format!("{} of key-value cache is needed, and {} is left{}", size(needed), signed(available), deficit(needed, available))
+        }
         (_, Some(available), ..) if available <= 0 => format!("Nothing is left for the key-value cache ({})", signed(available)),
         (_, _, Some(length), Some(tokens)) => {
             format!("The key-value cache holds {} tokens, fewer than one context of {}", count(tokens), count(length))
         }
         (_, Some(available), ..) => format!("The {} left for the key-value cache are not enough", signed(available)),
-        _ => match refusal(s) {
+        _ => match refusal_and_deficit(s) {
             Some(refusal) => format!("The key-value cache does not fit{}: {refusal}", on_device(s)),
             None => "Not enough memory is left for the key-value cache".to_owned(),
         },
     }
+}
+
+fn deficit(needed: u64, available: i64) -> String {
+    let missing = i128::from(needed) - i128::from(available);
+    u64::try_from(missing).ok().filter(|&missing| missing > 0).map_or(String::new(), |missing| format!(": {} short", size(missing)))
 }
 
 fn signed(bytes: i64) -> String {
@@ -87,7 +95,13 @@ fn explanation(s: &Situation<'_>) -> String {
     if let Some(weights) = f.weights_bytes.filter(|_| !weights_take_nearly_all(s)) {
         text += &format!(" The weights take {}.", size(weights));
     }
-    if f.kv_available_bytes.is_some_and(|bytes| bytes <= 0) {
+    if let Some((own, share)) = arithmetic::unaccounted(s) {
+        text += &format!(
+            " Weights, activations and overheads come to about {} of the {} (computed as far as the log does not say): something else holds the rest, another process or another part of this one.",
+            size(own.0),
+            size(share.0)
+        );
+    } else if f.kv_available_bytes.is_some_and(|bytes| bytes <= 0) {
         text += " Weights and the profiling run fill the share already, so a shorter context alone is not enough.";
     }
     text + &held(s)

@@ -37,7 +37,7 @@ fn explanation(s: &Situation<'_>) -> String {
     if s.hinted(FactKind::MetaTensor) {
         text += " The log says before that parameters were offloaded, so the model did not fit where it was put.";
     }
-    text
+    text + &arithmetic::sentences(s)
 }
 
 fn remedies(_: &Situation<'_>) -> Vec<Remedy> {

@@ -8,6 +8,7 @@ use crate::post_mortem::{Phase, Remedy};
 use crate::report::redact::cut_before;
 
 pub mod arbiter;
+pub mod arithmetic;
 
 /// What a cause makes of a failure.
 #[derive(Debug, Clone)]
@@ -166,22 +167,39 @@ fn on_device(s: &Situation<'_>) -> String {
     s.figures.device.map_or(String::new(), |device| format!(" on GPU {device}"))
 }
 
-/// What was asked for, against what was there: `172.00 MiB was refused with 0 bytes free of 8.00 GiB`.
+/// What was asked for, against what was there: `172.00 MiB was refused with 20.00 MiB free of 8.00 GiB`.
 fn refusal(s: &Situation<'_>) -> Option<String> {
     let f = &s.figures;
     let mut text = format!("{} was refused", size(f.tried_bytes?));
     // What was free when the process started says nothing about this moment: only what the refusal itself says counts.
     let own = if s.fact.figures.tried_bytes.is_some() { &s.fact.figures } else { f };
+    let at_start = if is_ggml(s) { " at the start" } else { "" };
     match (own.free_bytes, f.total_bytes) {
-        (Some(free), Some(total)) => text += &format!(" with {} free of {}", size(free), size(total)),
-        (Some(free), None) => text += &format!(" with {} free", size(free)),
+        (Some(free), Some(total)) => text += &format!(" with {} free{at_start} of {}", size(free), size(total)),
+        (Some(free), None) => text += &format!(" with {} free{at_start}", size(free)),
         _ => {}
     }
     Some(text)
 }
 
-/// What PyTorch held when memory was refused, in a sentence, and what does not add up about it.
+/// The same with what was missing. While weights are loaded it says only how far loading got.
+fn refusal_and_deficit(s: &Situation<'_>) -> Option<String> {
+    let text = refusal(s)?;
+    let own = if s.fact.figures.tried_bytes.is_some() { &s.fact.figures } else { &s.figures };
+    let deficit = s.figures.tried_bytes.zip(own.free_bytes).and_then(|(tried, free)| tried.checked_sub(free));
+    Some(match deficit.filter(|&deficit| deficit > 0 && own.free_bytes != Some(0)) {
+        Some(deficit) => format!("{text}: {} short", size(deficit)),
+        None => text,
+    })
+}
+
+/// What PyTorch held when memory was refused, and what the arithmetic says of it.
 fn held(s: &Situation<'_>) -> String {
+    held_alone(s) + &arithmetic::sentences(s)
+}
+
+/// What PyTorch held when memory was refused, in a sentence, and what does not add up about it.
+fn held_alone(s: &Situation<'_>) -> String {
     let f = &s.figures;
     let mut text = String::new();
     if let Some(allocated) = f.allocated_bytes {

@@ -41,7 +41,7 @@ fn headline(s: &Situation<'_>) -> String {
         None if doing == "warm up" => "Not enough memory left for the warm-up's forward pass".to_owned(),
         None => "Not enough memory left for the prefill of a prompt".to_owned(),
     };
-    match refusal(s) {
+    match refusal_and_deficit(s) {
         Some(refusal) => format!("{lead}{}: {refusal}", on_device(s)),
         None => lead,
     }
@@ -50,7 +50,7 @@ fn headline(s: &Situation<'_>) -> String {
 fn explanation(s: &Situation<'_>) -> String {
     let mut text = "The weights are in; what is left did not hold the activations of one prefill-sized forward pass.".to_owned();
     text += &held(s);
-    if s.figures.allocated_bytes.is_some() && s.figures.weights_bytes.is_none() {
+    if s.figures.allocated_bytes.is_some() && s.figures.weights_bytes.is_none() && s.need.is_none_or(|need| need.weights.is_none()) {
         text += " That is weights, cache and activations together; the log does not give the weights alone.";
     }
     text

@@ -32,8 +32,9 @@ fn headline(_: &Situation<'_>) -> String {
     "Even quantized, the model does not fit on the device, and the quantizer refuses to offload the rest".to_owned()
 }
 
-fn explanation(_: &Situation<'_>) -> String {
-    "accelerate found that not all modules fit into the memory it may use, and put some on the CPU or disk; quantized modules cannot run there.".to_owned()
+fn explanation(s: &Situation<'_>) -> String {
+    let text = "accelerate found that not all modules fit into the memory it may use, and put some on the CPU or disk; quantized modules cannot run there.";
+    text.to_owned() + &arithmetic::sentences(s)
 }
 
 fn remedies(_: &Situation<'_>) -> Vec<Remedy> {

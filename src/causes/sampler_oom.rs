@@ -36,7 +36,7 @@ fn headline(s: &Situation<'_>) -> String {
         Some(requests) => format!("Not enough memory left to warm up the sampler with {} requests", count(requests)),
         None => "Not enough memory left for the logits or the sampler".to_owned(),
     };
-    match refusal(s) {
+    match refusal_and_deficit(s) {
         Some(refusal) => format!("{lead}{}: {refusal}", on_device(s)),
         None => lead,
     }

@@ -32,7 +32,7 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
 
 fn headline(s: &Situation<'_>) -> String {
     let lead = format!("Device memory ran out in a training step{}", on_device(s));
-    match refusal(s) {
+    match refusal_and_deficit(s) {
         Some(refusal) => format!("{lead}: {refusal}"),
         None => lead,
     }

@@ -36,7 +36,11 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
 
 fn headline(s: &Situation<'_>) -> String {
     let lead = format!("The weights of {} do not fit{}", the_model(s), on_device(s));
-    match refusal(s) {
+    if let Some(shortfall) = arithmetic::shortfall(s) {
+        return format!("{lead}: {shortfall}");
+    }
+    // llama.cpp asks for a device's share of the weights at once.
+    match if is_ggml(s) { refusal_and_deficit(s) } else { refusal(s) } {
         Some(refusal) => format!("{lead}: {refusal}"),
         None => match s.figures.total_bytes {
             Some(total) => format!("{lead}: it has {}", size(total)),
@@ -47,10 +51,14 @@ fn headline(s: &Situation<'_>) -> String {
 
 fn explanation(s: &Situation<'_>) -> String {
     let mut text = "Device memory ran out while the weights were being loaded, before any request.".to_owned();
-    text += &held(s);
+    if let (Some(_), Some(refusal)) = (arithmetic::shortfall(s), refusal(s)) {
+        text += &format!(" {refusal}.");
+    }
+    text += &held_alone(s);
     if s.figures.allocated_bytes.is_some() {
         text += " That is how far loading got, not what the whole model needs.";
     }
+    text += &arithmetic::sentences(s);
     text += " Batch size and context length do not change the size of the weights.";
     text
 }

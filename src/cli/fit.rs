@@ -12,7 +12,7 @@ use crate::memory::catalogue::UserCatalogue;
 use crate::memory::device::{UnknownDevice, ask};
 use crate::memory::estimate::{CacheFormat, Engine, Setup, Verdict, Version, changes, check, estimate, formats, largest};
 use crate::memory::files::{self, ResolveError};
-use crate::memory::format::{Dtype, Method, Quantization};
+use crate::memory::format::{Dtype, Method};
 use crate::memory::model::UnknownModel;
 use crate::memory::{Device, Model, Origin};
 use crate::report::Style;
@@ -162,7 +162,7 @@ fn setup(args: &Args, model: &Model) -> Result<Setup, Report> {
     };
     let help = "fp8, awq, gptq, bitsandbytes, bitsandbytes-nf4, eetq, w8a8, mxfp4, nvfp4, a GGUF mix such as Q4_K_M, or none";
     let quantization = match args.quantization.as_deref() {
-        Some(word) => Some(asked_quantization(engine, word, model.quantization).ok_or_else(|| known("quantization", word, help))?),
+        Some(word) => Some(formats::asked(engine, word, model.quantization).ok_or_else(|| known("quantization", word, help))?),
         None => None,
     };
     let cache = match args.kv_cache_dtype.as_deref() {
@@ -188,16 +188,6 @@ fn setup(args: &Args, model: &Model) -> Result<Setup, Report> {
     })
 }
 
-/// What a word asks for. If the model is stored in that format already, its own details (groups, what is left alone) are
-/// surer than the usual ones.
-fn asked_quantization(engine: Engine, word: &str, stored: Quantization) -> Option<Quantization> {
-    let asked = formats::named_for(engine, word)?;
-    match (asked.method, stored.method) {
-        (Some(a), Some(s)) if a.as_str() == s.as_str() && !matches!(a, Method::Gguf(_)) => Some(stored),
-        _ => Some(asked),
-    }
-}
-
 /// Contexts of a sweep.
 const CONTEXTS: [u64; 6] = [4096, 8192, 16384, 32768, 65536, 131_072];
 
@@ -211,7 +201,7 @@ fn sweep(args: &Args, model: &Model, devices: &[Device], setup: &Setup) -> Resul
     for (at, device) in devices.iter().enumerate() {
         let mut rows = Vec::new();
         for word in words_of(setup.engine, args.quantization.as_deref(), model) {
-            let quantization = asked_quantization(setup.engine, &word, model.quantization);
+            let quantization = formats::asked(setup.engine, &word, model.quantization);
             let cell = |context: &u64| {
                 let setup = Setup { quantization, max_model_len: Some(*context), ..setup.clone() };
                 let estimate = estimate(model, device, &setup);

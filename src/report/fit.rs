@@ -161,7 +161,7 @@ pub fn write(fit: &Fit<'_>, style: &Style, out: &mut dyn io::Write) -> io::Resul
     let mut lines = page.headline(e.verdict.as_str(), &headline(fit), tone(e.verdict));
     lines.extend(page.wrapped("  ", &reason(fit), Tone::Plain));
 
-    let ledger = Ledger { index: 0, total_bytes: Some(e.limit.0), components: components(e) };
+    let ledger = Ledger { index: 0, total_bytes: Some(e.limit.0), components: components(e), needed: Vec::new() };
     let mut bar = view::bar(&ledger);
     bar.note = None;
     let mut memory = page.draw(&bar, "  Budget ", Some(e.limit.0));

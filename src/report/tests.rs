@@ -158,6 +158,7 @@ fn prefill() -> PostMortem {
             component("reserved-unallocated", 242_640_486, Basis::Logged, Some(118)),
             component("outside-the-allocator", 47_221_801, Basis::Derived, None),
         ],
+        needed: Vec::new(),
     }];
     report.timeline = vec![
         event(1, "2025-09-14T23:58:40.120000Z", 0, "run-started", None, "Args { model_id: \"microsoft/Phi-3.5-mini-instruct\" }"),
@@ -296,6 +297,7 @@ fn two() -> PostMortem {
                 component("kv-cache", 9_996_678_041, Basis::Derived, None),
                 component("free", 100 * MIB, Basis::Logged, Some(33)),
             ],
+            needed: Vec::new(),
         })
         .collect();
     report

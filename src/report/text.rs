@@ -282,7 +282,7 @@ impl Page {
 
     /// What the mark before a size means, if a bar has one.
     fn computed(&self, ledgers: &[&Ledger]) -> String {
-        if ledgers.iter().any(|l| l.components.iter().any(|c| c.basis == Basis::Computed && c.bytes > 0)) {
+        if ledgers.iter().any(|l| l.components.iter().chain(&l.needed).any(|c| c.basis == Basis::Computed && c.bytes > 0)) {
             format!("{} computed, not in the log", self.about())
         } else {
             String::new()

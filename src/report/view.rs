@@ -285,8 +285,19 @@ pub fn bar(ledger: &Ledger) -> Bar {
         start += part.width;
     }
     let over = ledger.total_bytes.and_then(|total| sum.checked_sub(total)).filter(|over| *over > scale / 200);
-    let note = over.map(|over| format!("The parts add up to {} more than the device has.", words::size(over)));
+    let over = over.map(|over| format!("The parts add up to {} more than the device has.", words::size(over)));
+    let notes: Vec<String> = over.into_iter().chain(ledger.needed.iter().map(|needed| need(needed, ledger.total_bytes))).collect();
+    let note = (!notes.is_empty()).then(|| notes.join(" "));
     Bar { name: format!("GPU {}", ledger.index), total: ledger.total_bytes.map(words::size).unwrap_or_default(), parts, scale, note }
+}
+
+/// What was needed, beside the bar of what was held.
+fn need(needed: &Component, total: Option<u64>) -> String {
+    let (_, name) = words::component(needed.name);
+    let mark = if needed.basis == Basis::Computed { "≈" } else { "" };
+    let beyond = total.and_then(|total| needed.bytes.checked_sub(total)).filter(|beyond| *beyond > 0);
+    let beyond = beyond.map_or(String::new(), |beyond| format!(", {} more than the device has", words::size(beyond)));
+    format!("Needed: {name} {mark}{}{beyond}.", words::size(needed.bytes))
 }
 
 /// A component as a part of a bar.

@@ -221,6 +221,10 @@ pub fn component(name: &str) -> (char, String) {
         "communication" => ('N', "outside PyTorch"),
         "cuda-graphs" => ('G', "CUDA graphs"),
         "outside-the-allocator" => ('C', "outside PyTorch"),
+        "beyond-the-share" => ('S', "beyond the engine's share"),
+        "engine-share" => ('E', "engine's share"),
+        "unexplained" => ('?', "not accounted for"),
+        "graphs" => ('G', "CUDA graphs"),
         "free" => ('F', "free"),
         other => ('X', other),
     };

@@ -37,6 +37,16 @@ pub fn named_for(engine: Engine, word: &str) -> Option<Quantization> {
     }
 }
 
+/// What a word asks for. If the model is stored in that format already, its own details (groups, what is left alone) are
+/// surer than the usual ones.
+pub fn asked(engine: Engine, word: &str, stored: Quantization) -> Option<Quantization> {
+    let asked = named_for(engine, word)?;
+    match (asked.method, stored.method) {
+        (Some(a), Some(s)) if a.as_str() == s.as_str() && !matches!(a, Method::Gguf(_)) => Some(stored),
+        _ => Some(asked),
+    }
+}
+
 /// The quantizations that are worth trying on an engine, from the mildest on, by its own words.
 pub const fn usual(engine: Engine) -> &'static [&'static str] {
     match engine {

@@ -80,6 +80,8 @@ impl fmt::Display for Guess {
             Guess::Vocabulary => f.write_str("the embedding or the output matrix (vocabulary × hidden size)"),
             Guess::Matrix("gate_up") => f.write_str("the gate and up weights of one layer"),
             Guess::Matrix("qkv") => f.write_str("the query, key and value weights of one layer"),
+            Guess::Matrix("down") => f.write_str("a feed-forward matrix of one layer (intermediate × hidden size)"),
+            Guess::Matrix("o") => f.write_str("an attention matrix of one layer (heads × head length × hidden size)"),
             Guess::Matrix(name) => write!(f, "the {name} weights of one layer"),
             Guess::WholeModel => f.write_str("the whole model in one piece"),
         }
