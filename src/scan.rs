@@ -22,9 +22,8 @@ const TAIL_LINES: usize = 400;
 const TAIL_BYTES: usize = 256 << 10;
 /// Every so many lines one is read whatever it holds, as a sign of life with its stamp.
 const SAMPLE_EVERY: u64 = 512;
-/// A needle that was found so often is noise; then only every so-manieth is worth reading.
+/// A needle that was found so often is noise; then it is worth reading only each time that its number has doubled.
 const OFTEN: u32 = 512;
-const OF_MANY: u32 = 1024;
 
 /// Passes over what is not worth reading.
 pub struct Gate<'t> {
@@ -154,7 +153,7 @@ impl<'t> Search<'t> {
         let times = &mut self.times;
         let mut is_news = |number: usize| {
             times[number] = times[number].saturating_add(1);
-            times[number] <= OFTEN || times[number].is_multiple_of(OF_MANY)
+            times[number] <= OFTEN || times[number].is_power_of_two()
         };
         let mut first = None;
         self.needles.find(text, |number, at| {

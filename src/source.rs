@@ -20,6 +20,8 @@ use std::io::{self, Cursor, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use decode::{Lenient, Packing};
 pub use error::SourceError;
@@ -180,12 +182,32 @@ impl fmt::Debug for Reader {
 /// # Errors
 /// Says why the input cannot be read or is no log; see [`SourceError`].
 pub fn open(input: &Input) -> Result<Reader, SourceError> {
-    match input {
-        Input::Stdin => Reader::build("standard input".to_owned(), Box::new(io::stdin()), HEAD),
-        Input::Path(path) => {
-            let file = open_file(path)?;
-            Reader::build(path.display().to_string(), Box::new(file), HEAD)
-        }
+    open_metered(input, &Arc::default())
+}
+
+/// The same; adds to `meter` the bytes that are read, before anything is unpacked.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_metered(input: &Input, meter: &Arc<AtomicU64>) -> Result<Reader, SourceError> {
+    let (name, inner): (String, Box<dyn Read>) = match input {
+        Input::Stdin => ("standard input".to_owned(), Box::new(io::stdin())),
+        Input::Path(path) => (path.display().to_string(), Box::new(open_file(path)?)),
+    };
+    Reader::build(name, Box::new(Metered { inner, meter: Arc::clone(meter) }), HEAD)
+}
+
+/// Counts what is read, for others to see.
+struct Metered {
+    inner: Box<dyn Read>,
+    meter: Arc<AtomicU64>,
+}
+
+impl Read for Metered {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(into)?;
+        self.meter.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
     }
 }
 

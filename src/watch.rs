@@ -21,6 +21,8 @@ use crate::source::{Reader, SourceError};
 const AGAIN_AFTER: Duration = Duration::from_secs(30 * 60);
 /// A failure whose consequences do not end is reported after so many times the pause that is waited for.
 const PATIENCE: u32 = 5;
+/// How often the gate begins anew.
+const FRESH: Duration = Duration::from_secs(1);
 /// Looking at all that was said takes at most one part in so many of the time.
 const SHARE: u32 = 20;
 /// Bytes of facts from which on the older ones are forgotten.
@@ -84,6 +86,8 @@ pub struct Watcher<'a> {
     /// When the first failure since the last report came, and the last.
     trouble: Option<(Instant, Instant)>,
     active: Instant,
+    /// When the gate began anew.
+    fresh: Instant,
     is_settled: bool,
     next_look: Instant,
     has_news: bool,
@@ -106,6 +110,7 @@ impl<'a> Watcher<'a> {
             signs: Signs::default(),
             trouble: None,
             active: now,
+            fresh: now,
             is_settled: true,
             next_look: now,
             has_news: false,
@@ -129,8 +134,11 @@ impl<'a> Watcher<'a> {
         }
         let is_over = !reader.waits();
         let is_silent = now.duration_since(self.active) >= self.pause;
-        // What has come so far is read whole, and so is what comes next: a log that keeps up needs no gate.
-        self.gate.finish(reader, |number, line| self.session.push(number, line));
+        if is_silent || is_over || now.duration_since(self.fresh) >= FRESH {
+            // What comes next is read whole again like a beginning: a log that keeps to some speed needs no gate.
+            self.gate.finish(reader, |number, line| self.session.push(number, line));
+            self.fresh = now;
+        }
         if !self.is_settled && (is_silent || is_over) {
             self.session.settle(reader.lines_read());
             self.is_settled = true;

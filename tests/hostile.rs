@@ -579,3 +579,76 @@ proptest! {
         survives(&log);
     }
 }
+
+// ------------------------------------------------------------------------------------- files and readers that misbehave
+
+#[test]
+fn a_file_that_shrinks_while_it_is_read_is_read_as_far_as_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("server.log");
+    for delay in [0, 2, 10, 40] {
+        fs::write(&log, format!("{OOM}\n{}", "INFO all is well with this request\n".repeat(1_000_000))).unwrap();
+        let child =
+            Command::new(env!("CARGO_BIN_EXE_oomdoc")).args(["analyze", "--format", "json"]).arg(&log).stdout(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(delay));
+        fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(1000).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((output.status.code(), &report["incidents"][0]["figures"]["tried_bytes"]), (Some(1), &(224_u64 << 20).into()));
+    }
+}
+
+#[test]
+fn a_reader_that_blocks_gets_all_in_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    for n in 0..300 {
+        fs::write(folder.path().join(format!("{n:03}.log")), format!("{OOM}\n")).unwrap();
+    }
+    let mut child =
+        Command::new(env!("CARGO_BIN_EXE_oomdoc")).args(["analyze", "--format", "ndjson"]).arg(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(child.try_wait().unwrap(), None, "it waits for its reader");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 300);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_long_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    for n in 0..300 {
+        fs::write(folder.path().join(format!("{n:03}.log")), format!("{OOM}\n")).unwrap();
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_oomdoc"))
+        .args(["analyze", "--format", "ndjson"])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"".as_slice()));
+}
+
+/// A file may take no byte more: as on a full disk, writing fails.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_leaves_no_half_report_and_the_old_one_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, report) = (folder.path().join("server.log"), folder.path().join("report"));
+    fs::write(&log, format!("{OOM}\n")).unwrap();
+    fs::write(&report, "the old one").unwrap();
+    for format in ["markdown", "ndjson"] {
+        let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" analyze --format \"$1\" -o \"$2\" \"$3\"";
+        let output = Command::new("sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_oomdoc"), format])
+            .args([&report, &log])
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("cannot write"));
+        assert_eq!(fs::read_to_string(&report).unwrap(), "the old one");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+}

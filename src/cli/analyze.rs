@@ -12,6 +12,7 @@ use miette::{Diagnostic, miette};
 
 use crate::analysis::{Analyzer, Options};
 use crate::cli::output::Output;
+use crate::cli::progress::Progress;
 use crate::cli::{Failure, Outcome, parallel, tell};
 use crate::post_mortem::PostMortem;
 use crate::remedies::command::{Command, Launch};
@@ -146,10 +147,15 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let options = args.given.options()?;
     let inputs = inputs(args)?;
     let analyzer = Analyzer::new(&options);
+    // What is printed meanwhile on the same terminal would be erased.
+    let is_wanted = args.format != ReportFormat::Ndjson || args.output.is_some() || !io::stdout().is_terminal();
+    let progress = Progress::new(inputs.iter().map(|input| input.as_ref().ok()), is_wanted);
     let work = |input: &Result<Input, Refused>| -> Result<PostMortem, Refused> {
         let input = input.as_ref().map_err(Arc::clone)?;
         let name = input.path().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
-        source::open(input).and_then(|reader| analyzer.run(reader, &name)).map_err(Arc::new)
+        let result = source::open_metered(input, progress.meter()).and_then(|reader| analyzer.run(reader, &name));
+        progress.one_done();
+        result.map_err(Arc::new)
     };
     let threads = args.threads.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZero::get);
     let mut outcome = Outcome::Healthy;
@@ -163,7 +169,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         Err(error) => {
             outcome = Outcome::Refused;
             let entry = report::Outcome::Failure(report::Failure::new(name_of(&error), error.to_string()));
-            tell_refused(&error);
+            progress.aside(|| tell_refused(&error));
             entry
         }
     };
@@ -183,6 +189,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         entries.push(entry(result));
         Ok(())
     })?;
+    drop(progress);
     let readable = entries.iter().any(|entry| matches!(entry, report::Outcome::Report(_)));
     if readable || args.format == ReportFormat::Json {
         let mut output = Output::open(args.output.as_deref())?;

@@ -5,6 +5,7 @@ mod explain;
 mod fit;
 mod output;
 mod parallel;
+mod progress;
 mod shell;
 mod watch;
 
