@@ -21,11 +21,11 @@ mod program;
 #[allow(dead_code)]
 mod secrets;
 
+#[path = "build/catalogue.rs"]
+mod catalogue;
 #[path = "src/remedies/flags/format.rs"]
 #[allow(dead_code)]
 mod flags;
-#[path = "build/catalogue.rs"]
-mod catalogue;
 #[path = "src/memory/names.rs"]
 mod names;
 

@@ -255,5 +255,13 @@ fn is_ggml(s: &Situation<'_>) -> bool {
 
 /// A remedy in words.
 pub fn advice(id: &str, title: impl Into<String>, rationale: impl Into<String>, tradeoff: impl Into<String>) -> Remedy {
-    Remedy { id: id.to_owned(), title: title.into(), rationale: rationale.into(), tradeoff: tradeoff.into(), command: None, changes: Vec::new(), fit: None }
+    Remedy {
+        id: id.to_owned(),
+        title: title.into(),
+        rationale: rationale.into(),
+        tradeoff: tradeoff.into(),
+        command: None,
+        changes: Vec::new(),
+        fit: None,
+    }
 }

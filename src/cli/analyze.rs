@@ -62,6 +62,12 @@ pub struct Args {
     /// The code with which the process or container ended
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     exit_code: Option<i32>,
+    /// The remedy that `--print-command` is about: 1 is the first
+    #[arg(long, value_name = "N", requires = "print_command", value_parser = clap::value_parser!(u16).range(1..))]
+    remedy: Option<u16>,
+    /// Prints the command of a remedy and nothing else
+    #[arg(long, requires = "remedy")]
+    print_command: bool,
     /// Takes paths from a file, one a line (`-` for standard input)
     #[arg(long, value_name = "FILE|-", conflicts_with = "paths")]
     files_from: Option<PathBuf>,
@@ -134,11 +140,29 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
             }
         }
     }
+    if let Some(number) = args.remedy.filter(|_| args.print_command) {
+        print_command(&entries, number)?;
+        return Ok(outcome);
+    }
     let readable = entries.iter().any(|entry| matches!(entry, report::Outcome::Report(_)));
     if readable || matches!(args.format, ReportFormat::Ndjson | ReportFormat::Json) {
         write(args, &entries)?;
     }
     Ok(outcome)
+}
+
+/// Prints the command of a remedy of the primary incident.
+fn print_command(entries: &[report::Outcome], number: u16) -> Result<(), Failure> {
+    let refuse = |what: &str| {
+        let help = "`oomdoc analyze LOG` lists the remedies; those with a command show it";
+        Failure::from(miette!(code = "oomdoc::remedy", help = help, "there is no command to print: {what}"))
+    };
+    let [report::Outcome::Report(report)] = entries else { return Err(refuse("name one log that can be read")) };
+    let incident = report.incidents.first().ok_or_else(|| refuse("nothing failed in this log"))?;
+    let remedy = incident.remedies.get(usize::from(number) - 1).ok_or_else(|| refuse(&format!("it has {} remedies", incident.remedies.len())))?;
+    let command = remedy.command.as_ref().ok_or_else(|| refuse(&format!("remedy {number} has none")))?;
+    writeln!(io::stdout().lock(), "{command}")?;
+    Ok(())
 }
 
 /// How it was started, from the file that says so.

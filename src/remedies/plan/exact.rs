@@ -25,6 +25,15 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Vec<Remedy> {
     found.into_iter().collect()
 }
 
+/// Words that would not help: what is free on an occupied device does not hold the weights.
+pub(super) fn useless(occasion: &Occasion<'_>) -> Vec<&'static str> {
+    let too_large = || {
+        let ground = super::ground::Ground::of(occasion)?;
+        Some(ground.now.weights.bytes.0 > occasion.situation.figures.free_bytes?)
+    };
+    if occasion.cause == "gpu-occupied" && occasion.engine() == "vllm" && too_large() == Some(true) { vec!["smaller-share"] } else { Vec::new() }
+}
+
 impl Occasion<'_> {
     fn engine(&self) -> &str {
         self.deployment.engine.as_deref().unwrap_or_default()
@@ -63,7 +72,9 @@ fn context_that_holds(occasion: &Occasion<'_>) -> Option<Remedy> {
     let words = Words {
         id: "shorter-context",
         title: format!("Limit the context to {length} tokens"),
-        rationale: format!("By the engine's own figures the cache holds {holds} tokens, and one context must fit. It worked when the server comes up."),
+        rationale: format!(
+            "By the engine's own figures the cache holds {holds} tokens, and one context must fit. It worked when the server comes up."
+        ),
         tradeoff: "Longer prompts and answers are refused.",
     };
     let mut remedy = occasion.fix(words, &changes)?;
@@ -162,8 +173,9 @@ fn shared_memory(occasion: &Occasion<'_>) -> Option<Remedy> {
     let words = Words {
         id: "shm-size",
         title: format!("Give the container {gib} GiB of shared memory"),
-        rationale: "Docker gives 64 MiB; processes that share a model exchange data there. It worked when `df -h /dev/shm` in the container shows it."
-            .to_owned(),
+        rationale:
+            "Docker gives 64 MiB; processes that share a model exchange data there. It worked when `df -h /dev/shm` in the container shows it."
+                .to_owned(),
         tradeoff: "RAM that is used as it is needed.",
     };
     occasion.fix(words, &[("--shm-size", &format!("{gib}g"))])
@@ -179,7 +191,7 @@ fn half(occasion: &Occasion<'_>) -> Option<Remedy> {
     let words = Words {
         id: "half",
         title: "Use float16".to_owned(),
-        rationale: "This card does not compute in bfloat16; all CUDA cards that serve language models run float16.".to_owned(),
+        rationale: "bfloat16 is refused here; all CUDA cards that serve language models run float16.".to_owned(),
         tradeoff: "A smaller range of values: watch for nan.",
     };
     match occasion.engine() {
@@ -198,8 +210,9 @@ fn token(occasion: &Occasion<'_>) -> Option<Remedy> {
     Some(Remedy {
         id: "pass-token".to_owned(),
         title: "Pass the token into the container".to_owned(),
-        rationale: "The login of the host is not seen inside. Set HF_TOKEN in the shell first, to a token of the account that accepted the model's terms."
-            .to_owned(),
+        rationale:
+            "The login of the host is not seen inside. Set HF_TOKEN in the shell first, to a token of the account that accepted the model's terms."
+                .to_owned(),
         tradeoff: "The token is a secret: keep it out of the command line.".to_owned(),
         command: Some(text),
         changes: Vec::new(),
@@ -291,7 +304,10 @@ fn four_bits(occasion: &Occasion<'_>) -> Option<Remedy> {
     let words = Words {
         id: if occasion.cause == "weight-oom" { "quantize" } else { "fit-on-device" },
         title: "Load the model in 4 bits, so that all of it is on the device".to_owned(),
-        rationale: format!("{} What is not offloaded always has its data. It worked when `model.hf_device_map` names no cpu and no disk.", super::sentence(&fit)),
+        rationale: format!(
+            "{} What is not offloaded always has its data. It worked when `model.hf_device_map` names no cpu and no disk.",
+            super::sentence(&fit)
+        ),
         tradeoff: "Some quality.",
     };
     let changes = [("load_in_4bit", "true"), ("bnb_4bit_quant_type", "nf4"), ("bnb_4bit_compute_dtype", "float16"), ("device_map", "auto")];

@@ -67,7 +67,18 @@ impl Ground {
         let now = estimate_with(&model, &device, &setup, &known);
         let circumstances = occasion.circumstances(Some(&device.arch), Some(&model));
         let version = setup.version;
-        Some(Ground { engine, version, model, device, setup, known, now, circumstances, devices: d.devices.len() as u64, weights_fail: occasion.cause == "weight-oom" })
+        Some(Ground {
+            engine,
+            version,
+            model,
+            device,
+            setup,
+            known,
+            now,
+            circumstances,
+            devices: d.devices.len() as u64,
+            weights_fail: occasion.cause == "weight-oom",
+        })
     }
 
     /// What a changed setup needs: measured figures stay where the change does not touch them.
@@ -100,7 +111,8 @@ impl Ground {
 
     /// True if keys and values have the lengths that the kernels for an 8-bit cache take.
     pub fn has_common_heads(&self) -> bool {
-        let common = |a: Option<Attention>| matches!(a, Some(Attention::Heads(a)) if matches!(a.head_dim, 64 | 128 | 256) && a.value_dim == a.head_dim);
+        let common =
+            |a: Option<Attention>| matches!(a, Some(Attention::Heads(a)) if matches!(a.head_dim, 64 | 128 | 256) && a.value_dim == a.head_dim);
         self.is_plain() && self.model.shape.as_ref().is_some_and(|shape| shape.layers.iter().all(|run| common(run.layer.attention)))
     }
 

@@ -139,7 +139,19 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Option<(Vec<Remedy>, Vec<&'static
             return None;
         }
         remedies.push(nothing(&ground));
-        return Some((remedies, vec!["quantize", "shorter-context", "larger-share", "smaller-cache", "fewer-prefill-tokens", "fewer-sequences", "smaller-share", "fewer-graphs"]));
+        return Some((
+            remedies,
+            vec![
+                "quantize",
+                "shorter-context",
+                "larger-share",
+                "smaller-cache",
+                "fewer-prefill-tokens",
+                "fewer-sequences",
+                "smaller-share",
+                "fewer-graphs",
+            ],
+        ));
     }
     let settled = if serving { vec!["smaller-share", "fewer-sequences", "fewer-prefill-tokens"] } else { SETTLED.to_vec() };
     Some((remedies, settled))
@@ -199,7 +211,8 @@ fn attempt(ground: &Ground, moves: Vec<Move>, serving: bool) -> Option<Found> {
         return Some(Found { moves, estimate, probability, loss });
     }
     // Two moves and a context are more than a remedy should ask for, unless nothing else is left.
-    let length = if serving { None } else { longest(ground.engine, estimate.plan.length, |length| probable(&shorter(ground, &setup, length)) >= SURE) };
+    let length =
+        if serving { None } else { longest(ground.engine, estimate.plan.length, |length| probable(&shorter(ground, &setup, length)) >= SURE) };
     if let Some(length) = length {
         let estimate = ground.estimate(&shorter(ground, &setup, length));
         let times = (ground.now.plan.length as f64 / length.max(1) as f64).log2().ceil().clamp(1.0, 6.0);
@@ -291,7 +304,7 @@ fn share(occasion: &Occasion<'_>, ground: &Ground, serving: bool) -> Option<Move
         let to = ((now - 0.05) * 100.0).round() / 100.0;
         ("smaller-share", to, "leave more of the device free", "Less key-value cache.")
     } else {
-                // What lies beside the share must find room.
+        // What lies beside the share must find room.
         let total = ground.device.total;
         let room = total.saturating_sub(ground.now.beside() + Bytes::mib(256));
         let most: f64 = if total >= Bytes::gib(70) || graphs_in_budget(ground) { 0.97 } else { 0.95 };
@@ -429,7 +442,9 @@ fn cache(ground: &Ground) -> Option<Move> {
     let word = match ground.engine {
         Engine::Vllm if ground.device.fp8() == Some(true) && ground.version.is_none_or(|version| version >= Version(0, 6, 0)) => "fp8",
         Engine::Sglang if ground.device.flash_attention() == Some(true) => "fp8_e5m2",
-        Engine::Tgi if ground.device.flash_attention() == Some(true) && ground.version.is_some_and(|version| version >= Version(2, 4, 0)) => "fp8_e5m2",
+        Engine::Tgi if ground.device.flash_attention() == Some(true) && ground.version.is_some_and(|version| version >= Version(2, 4, 0)) => {
+            "fp8_e5m2"
+        }
         _ => return None,
     };
     Some(Move {
@@ -470,7 +485,9 @@ fn quantized(ground: &Ground) -> Vec<Move> {
                 add("quantize-fp8", &[("--quantize", "fp8")], "load the weights in fp8", EIGHT, 3, |s, _| s.quantization = formats::named("fp8"));
             }
             if nvidia && from(Version(1, 1, 0)) {
-                add("quantize-eetq", &[("--quantize", "eetq")], "load the weights in 8 bits (EETQ)", EIGHT, 3, |s, _| s.quantization = formats::named("eetq"));
+                add("quantize-eetq", &[("--quantize", "eetq")], "load the weights in 8 bits (EETQ)", EIGHT, 3, |s, _| {
+                    s.quantization = formats::named("eetq")
+                });
             }
             if nvidia && from(Version(1, 0, 1)) {
                 add("quantize-bnb-nf4", &[("--quantize", "bitsandbytes-nf4")], "load the weights in 4 bits (bitsandbytes NF4)", FOUR, 5, four);
@@ -478,22 +495,36 @@ fn quantized(ground: &Ground) -> Vec<Move> {
         }
         Engine::Vllm if ground.is_plain() => {
             if known_arch && whole_fits {
-                add("quantize-fp8", &[("--quantization", "fp8")], "cast the weights to fp8 while loading", EIGHT, 3, |s, _| s.quantization = formats::named("fp8"));
+                add("quantize-fp8", &[("--quantization", "fp8")], "cast the weights to fp8 while loading", EIGHT, 3, |s, _| {
+                    s.quantization = formats::named("fp8")
+                });
             }
-            if nvidia && ground.version.is_some_and(|v| v >= Version(0, 5, 1)) && (ground.setup.tensor_parallel == 1 || ground.version >= Some(Version(0, 6, 3))) {
+            if nvidia
+                && ground.version.is_some_and(|v| v >= Version(0, 5, 1))
+                && (ground.setup.tensor_parallel == 1 || ground.version >= Some(Version(0, 6, 3)))
+            {
                 let flags = [("--quantization", "bitsandbytes"), ("--load-format", "bitsandbytes")];
                 let flags = if ground.version >= Some(Version(0, 9, 0)) { &flags[..1] } else { &flags[..] };
                 add("quantize-bnb-4bit", flags, "load the weights in 4 bits (bitsandbytes)", FOUR, 5, four);
             }
         }
         Engine::Sglang if ground.is_plain() && known_arch && whole_fits => {
-            add("quantize-fp8", &[("--quantization", "fp8")], "cast the weights to fp8 while loading", EIGHT, 3, |s, _| s.quantization = formats::named("fp8"));
+            add("quantize-fp8", &[("--quantization", "fp8")], "cast the weights to fp8 while loading", EIGHT, 3, |s, _| {
+                s.quantization = formats::named("fp8")
+            });
         }
         _ => {}
     }
-    add("quantized-checkpoint", &[], "serve a checkpoint of this model in 4 bits (AWQ or GPTQ) in its place, if one is published", FOUR, 8, |s, _| {
-        s.quantization = formats::named("awq");
-    });
+    add(
+        "quantized-checkpoint",
+        &[],
+        "serve a checkpoint of this model in 4 bits (AWQ or GPTQ) in its place, if one is published",
+        FOUR,
+        8,
+        |s, _| {
+            s.quantization = formats::named("awq");
+        },
+    );
     all
 }
 
@@ -525,12 +556,10 @@ fn remedy(occasion: &Occasion<'_>, ground: &Ground, found: &Found, serving: bool
     if let Some(first) = words.first_mut() {
         *first = capital(first);
     }
-    let why = if serving {
-        "The server came up and ran out at a peak of its requests; this leaves room for the peak.".to_owned()
-    } else {
-        sentence(&fit)
-    };
-    let missing = if occasion.deployment.engine_version.is_none() { " The log names no version: the flags are those of all recent ones." } else { "" };
+    let why =
+        if serving { "The server came up and ran out at a peak of its requests; this leaves room for the peak.".to_owned() } else { sentence(&fit) };
+    let missing =
+        if occasion.deployment.engine_version.is_none() { " The log names no version: the flags are those of all recent ones." } else { "" };
     let rationale = format!("{why} {}{missing}", proof(ground.engine));
     let price = found.moves.iter().max_by_key(|m| m.loss).map_or("", |m| m.price);
     let price = match found.moves.iter().any(|m| m.id == "shorter-context") && found.moves.len() > 1 {
@@ -634,7 +663,10 @@ fn sibling(occasion: &Occasion<'_>, ground: &Ground) -> Option<Remedy> {
         for other in row.ids.iter().filter(|other| is_sibling(id, other)) {
             let model: Model = row.model(other);
             let e = crate::memory::estimate::estimate(&model, &ground.device, &ground.setup);
-            if e.verdict == Verdict::Fits && check(&model, &ground.device, &e.plan).is_ok() && best.as_ref().is_none_or(|(most, ..)| row.parameters > *most) {
+            if e.verdict == Verdict::Fits
+                && check(&model, &ground.device, &e.plan).is_ok()
+                && best.as_ref().is_none_or(|(most, ..)| row.parameters > *most)
+            {
                 best = Some((row.parameters, other, e));
             }
         }

@@ -32,7 +32,8 @@ pub struct Occasion<'a> {
 
 /// The remedies, the best first: planned ones, then those words that add to them.
 pub fn remedies(occasion: &Occasion<'_>, words: Vec<Remedy>) -> Vec<Remedy> {
-    let (mut planned, settled) = memory::plan(occasion).unwrap_or_default();
+    let (mut planned, mut settled) = memory::plan(occasion).unwrap_or_default();
+    settled.extend(exact::useless(occasion));
     for remedy in exact::plan(occasion) {
         if !planned.iter().any(|other| other.id == remedy.id || other.command.is_some() && other.command == remedy.command) {
             planned.push(remedy);
@@ -68,8 +69,10 @@ impl Occasion<'_> {
 
     /// A remedy of these changes. None if the engine would refuse the result.
     fn changed(&self, words: Words, changes: &[(&str, &str)], circumstances: &Circumstances) -> Option<Remedy> {
-        let changes: Vec<Change> =
-            changes.iter().map(|(flag, to)| Change { flag: (*flag).to_owned(), from: None, to: (!to.is_empty()).then(|| (*to).to_owned()) }).collect();
+        let changes: Vec<Change> = changes
+            .iter()
+            .map(|(flag, to)| Change { flag: (*flag).to_owned(), from: None, to: (!to.is_empty()).then(|| (*to).to_owned()) })
+            .collect();
         let (command, changes) = match self.command {
             Some(command) => match command.write(&changes, Shell::Sh, circumstances) {
                 Ok(printed) if printed.changes.is_empty() => return None,
