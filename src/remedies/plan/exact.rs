@@ -15,6 +15,7 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Vec<Remedy> {
         "dtype-unsupported" => half(occasion),
         "model-auth" => token(occasion),
         "port-in-use" => port(occasion),
+        "graph-capture-oom" if occasion.engine() == "tgi" => no_graphs(occasion),
         "fragmentation-oom" => segments(occasion),
         "cuda-fault" => blocking(occasion),
         "collective-failure" => nccl(occasion),
@@ -240,6 +241,16 @@ fn port(occasion: &Occasion<'_>) -> Option<Remedy> {
         tradeoff: "Clients must know it.",
     };
     occasion.fix(words, &[("--port", &to)])
+}
+
+fn no_graphs(occasion: &Occasion<'_>) -> Option<Remedy> {
+    let words = Words {
+        id: "fewer-graphs",
+        title: "Run without CUDA graphs".to_owned(),
+        rationale: "Each captured size keeps its memory, and the cache has taken the rest before.".to_owned(),
+        tradeoff: "Decoding is slower, most of all with few requests at a time.",
+    };
+    occasion.fix(words, &[("--cuda-graphs", "0")])
 }
 
 fn segments(occasion: &Occasion<'_>) -> Option<Remedy> {
