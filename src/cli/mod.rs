@@ -32,7 +32,7 @@ enum Command {
     /// Says what a cause means, how it is recognised and how it is fixed; without ID, lists the causes
     Explain(explain::Args),
     /// Predicts the memory of a model on a device by component, and says whether it fits
-    Fit(fit::Args),
+    Fit(Box<fit::Args>),
     /// Prints the completions for a shell
     Completions(shell::CompletionsArgs),
     /// Prints the manual page in roff

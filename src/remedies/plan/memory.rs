@@ -188,7 +188,8 @@ fn go_together(one: &Move, other: &Move) -> bool {
     let has = |id: &str| one.id == id || other.id == id;
     let quantize = |m: &Move| m.id.starts_with("quanti");
     let alone = has("quantized-checkpoint") || has("no-graphs") && !has("smaller-share") && !has("larger-share") && !has("fewer-sequences");
-    one.id != other.id && !alone && !(quantize(one) && quantize(other)) && !(has("split") && has("fewer-sequences"))
+    let clash = quantize(one) && quantize(other) || has("split") && has("fewer-sequences");
+    one.id != other.id && !alone && !clash
 }
 
 /// The setup after these moves, if it fits: as it is, or with the longest context that then surely does.
