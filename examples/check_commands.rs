@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         for remedy in report.incidents.iter().flat_map(|incident| &incident.remedies) {
             if let Some(text) = &remedy.command {
                 tally.remedies += 1;
-                if let Err(why) = printed(text) {
+                if let Err(why) = printed(text, command.as_ref().and_then(|command| command.version.as_deref())) {
                     tally.wrong(path, &format!("remedy {}: {why}", remedy.id), text);
                 }
             }
@@ -196,8 +196,8 @@ fn expected(command: &Command) -> Vec<String> {
     out
 }
 
-/// Checks a text of which nothing else is known.
-fn printed(text: &str) -> Result<(), String> {
+/// Checks a text, of which the version may be known.
+fn printed(text: &str, version: Option<&str>) -> Result<(), String> {
     let first = text.lines().next().unwrap_or_default();
     if first.ends_with(':') || first.starts_with("import ") || first.starts_with("from ") || first.starts_with("apiVersion") {
         return Ok(());
@@ -209,7 +209,10 @@ fn printed(text: &str) -> Result<(), String> {
         return Err("two tokenizers read it differently".to_owned());
     }
     match Command::read(text, Trust::User) {
-        Ok(command) => check(&command, &Circumstances::default()).first().map_or(Ok(()), |problem| Err(problem.to_string())),
+        Ok(mut command) => {
+            command.version = command.version.or_else(|| version.map(str::to_owned));
+            check(&command, &Circumstances::default()).first().map_or(Ok(()), |problem| Err(problem.to_string()))
+        }
         // A command that starts no engine (`huggingface-cli login`).
         Err(_) => Ok(()),
     }

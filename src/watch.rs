@@ -275,7 +275,7 @@ fn signs_of(case: &Case, run: &Run) -> Vec<(&'static str, String, Vec<usize>)> {
     let of_kind = |kind: FactKind| run.facts.iter().copied().filter(move |&i| case.facts[i].kind == kind);
     let times = |facts: &[usize]| facts.iter().map(|&i| case.facts[i].repeats).sum::<u64>();
     let line = |i: usize| case.facts[i].place.first_line;
-    let room = of_kind(FactKind::Metrics).filter(|&i| !is_full(&case.facts[i])).last();
+    let room = of_kind(FactKind::Metrics).rfind(|&i| !is_full(&case.facts[i]));
     let full: Vec<usize> = of_kind(FactKind::Metrics).filter(|&i| is_full(&case.facts[i]) && room.is_none_or(|room| i > room)).collect();
     if let (Some(&first), Some(&last)) = (full.first(), full.last())
         && times(&full) >= WORTH_A_WARNING

@@ -1,7 +1,7 @@
 //! `oomdoc analyze [PATH]…`.
 
 use std::fs;
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +43,12 @@ pub struct Args {
     /// Takes paths from a file, one a line (`-` for standard input)
     #[arg(long, value_name = "FILE|-", conflicts_with = "paths")]
     files_from: Option<PathBuf>,
+    /// The remedy that `--print-command` is about: 1 is the first
+    #[arg(long, value_name = "N", requires = "print_command", value_parser = clap::value_parser!(u16).range(1..))]
+    remedy: Option<u16>,
+    /// Prints the command of a remedy and nothing else
+    #[arg(long, requires = "remedy")]
+    print_command: bool,
     /// How many logs are read at a time [default: the number of cores]
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<usize>>,
@@ -190,6 +196,10 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         Ok(())
     })?;
     drop(progress);
+    if let Some(number) = args.remedy.filter(|_| args.print_command) {
+        print_command(&entries, number)?;
+        return Ok(outcome);
+    }
     let readable = entries.iter().any(|entry| matches!(entry, report::Outcome::Report(_)));
     if readable || args.format == ReportFormat::Json {
         let mut output = Output::open(args.output.as_deref())?;
@@ -197,6 +207,20 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         output.finish()?;
     }
     Ok(outcome)
+}
+
+/// Prints the command of a remedy of the primary incident.
+fn print_command(entries: &[report::Outcome], number: u16) -> Result<(), Failure> {
+    let refuse = |what: &str| {
+        let help = "`oomdoc analyze LOG` lists the remedies; those with a command show it";
+        Failure::from(miette!(code = "oomdoc::remedy", help = help, "there is no command to print: {what}"))
+    };
+    let [report::Outcome::Report(report)] = entries else { return Err(refuse("name one log that can be read")) };
+    let incident = report.incidents.first().ok_or_else(|| refuse("nothing failed in this log"))?;
+    let remedy = incident.remedies.get(usize::from(number) - 1).ok_or_else(|| refuse(&format!("it has {} remedies", incident.remedies.len())))?;
+    let command = remedy.command.as_ref().ok_or_else(|| refuse(&format!("remedy {number} has none")))?;
+    writeln!(io::stdout().lock(), "{command}")?;
+    Ok(())
 }
 
 /// Why an input cannot be read; the same input may be named more than once.

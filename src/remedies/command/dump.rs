@@ -332,6 +332,7 @@ fn argument(flag: &'static Flag, value: &Value, version: Version, dump: Dump) ->
             (false, false) if kind == Kind::Negatable && dump == Dump::Given => make(&flag.name.replacen("--", "--no-", 1), Vec::new()),
             _ => Some(None),
         },
+        Value::Bool(on) if dump != Dump::Given && default == Some(if *on { "true" } else { "false" }) => Some(None),
         Value::Bool(on) => {
             if kind == Kind::Json || kind == Kind::Integer {
                 Some(None)

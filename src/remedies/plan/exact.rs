@@ -15,6 +15,7 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Vec<Remedy> {
         "dtype-unsupported" => half(occasion),
         "model-auth" => token(occasion),
         "port-in-use" => port(occasion),
+        "graph-capture-oom" if occasion.engine() == "tgi" => no_graphs(occasion),
         "fragmentation-oom" => segments(occasion),
         "cuda-fault" => blocking(occasion),
         "collective-failure" => nccl(occasion),
@@ -23,6 +24,15 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Vec<Remedy> {
         _ => None,
     };
     found.into_iter().collect()
+}
+
+/// Words that would not help: what is free on an occupied device does not hold the weights.
+pub(super) fn useless(occasion: &Occasion<'_>) -> Vec<&'static str> {
+    let too_large = || {
+        let ground = super::ground::Ground::of(occasion)?;
+        Some(ground.now.weights.bytes.0 > occasion.situation.figures.free_bytes?)
+    };
+    if occasion.cause == "gpu-occupied" && occasion.engine() == "vllm" && too_large() == Some(true) { vec!["smaller-share"] } else { Vec::new() }
 }
 
 impl Occasion<'_> {
@@ -182,7 +192,7 @@ fn half(occasion: &Occasion<'_>) -> Option<Remedy> {
     let words = Words {
         id: "half",
         title: "Use float16".to_owned(),
-        rationale: "This card does not compute in bfloat16; all CUDA cards that serve language models run float16.".to_owned(),
+        rationale: "bfloat16 is refused here; all CUDA cards that serve language models run float16.".to_owned(),
         tradeoff: "A smaller range of values: watch for nan.",
     };
     match occasion.engine() {
@@ -231,6 +241,16 @@ fn port(occasion: &Occasion<'_>) -> Option<Remedy> {
         tradeoff: "Clients must know it.",
     };
     occasion.fix(words, &[("--port", &to)])
+}
+
+fn no_graphs(occasion: &Occasion<'_>) -> Option<Remedy> {
+    let words = Words {
+        id: "fewer-graphs",
+        title: "Run without CUDA graphs".to_owned(),
+        rationale: "Each captured size keeps its memory, and the cache has taken the rest before.".to_owned(),
+        tradeoff: "Decoding is slower, most of all with few requests at a time.",
+    };
+    occasion.fix(words, &[("--cuda-graphs", "0")])
 }
 
 fn segments(occasion: &Occasion<'_>) -> Option<Remedy> {

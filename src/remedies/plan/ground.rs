@@ -3,6 +3,7 @@
 use super::Occasion;
 use crate::memory::catalogue::UserCatalogue;
 use crate::memory::device::Basis;
+use crate::memory::estimate::engine::Version;
 use crate::memory::estimate::fit::{Known, estimate_with};
 use crate::memory::estimate::{CacheFormat, Engine, Estimate, Setup, Verdict, formats};
 use crate::memory::format::Dtype;
@@ -19,7 +20,7 @@ pub(super) struct Ground {
     /// The engine.
     pub engine: Engine,
     /// Its version, if the log tells it.
-    pub version: Option<crate::memory::estimate::engine::Version>,
+    pub version: Option<Version>,
     /// The model.
     pub model: Model,
     /// The device.
@@ -34,6 +35,8 @@ pub(super) struct Ground {
     pub circumstances: Circumstances,
     /// Devices that the log shows.
     pub devices: u64,
+    /// It is the graphs that do not fit, into what the cache left.
+    pub graphs_fail: bool,
     /// It is the weights that do not fit.
     pub weights_fail: bool,
 }
@@ -65,6 +68,7 @@ impl Ground {
             known.outside_torch = Some(outside + Bytes(u64::try_from(gap).ok()?));
         }
         let now = estimate_with(&model, &device, &setup, &known);
+        let graphs_fail = occasion.cause == "graph-capture-oom" && !now.plan.vllm_from(Version(0, 20, 0));
         let circumstances = occasion.circumstances(Some(&device.arch), Some(&model));
         let version = setup.version;
         Some(Ground {
@@ -77,6 +81,7 @@ impl Ground {
             now,
             circumstances,
             devices: d.devices.len() as u64,
+            graphs_fail,
             weights_fail: occasion.cause == "weight-oom",
         })
     }
@@ -183,8 +188,10 @@ fn setup(occasion: &Occasion<'_>, engine: Engine, model: &Model) -> Option<Setup
         Engine::Vllm => occasion.number("--max-model-len").or(d.max_model_len),
         _ => occasion.number(flags.length),
     };
+    // A dump's names may tell the version where no line does.
+    let version = d.engine_version.as_deref().or(occasion.command.and_then(|command| command.version.as_deref()));
     Some(Setup {
-        version: d.engine_version.as_deref().and_then(crate::memory::estimate::engine::Version::find),
+        version: version.and_then(Version::find),
         dtype: d.dtype.as_deref().and_then(Dtype::parse).filter(|dtype| dtype.bits() >= 16),
         quantization,
         cache: word("--kv-cache-dtype").as_deref().and_then(CacheFormat::parse),

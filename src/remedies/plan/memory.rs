@@ -103,6 +103,10 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Option<(Vec<Remedy>, Vec<&'static
     if !matches!(occasion.cause, "weight-oom" | "prefill-oom" | "kv-cache-oom" | "sampler-oom" | "graph-capture-oom" | "inference-oom") {
         return None;
     }
+    // TGI takes the cache first, whatever the rest needs: only the graphs themselves are to be had.
+    if occasion.cause == "graph-capture-oom" && occasion.deployment.engine.as_deref() == Some("tgi") {
+        return None;
+    }
     let ground = Ground::of(occasion)?;
     let serving = occasion.situation.phase() == Some(Phase::Serve);
     // It came up: if the sum says that it cannot have, something of the setup is not known.
@@ -131,7 +135,7 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Option<(Vec<Remedy>, Vec<&'static
             break;
         }
     }
-    if !serving && remedies.len() < PLANNED {
+    if !serving && !ground.graphs_fail && remedies.len() < PLANNED {
         remedies.extend(sibling(occasion, &ground));
     }
     if remedies.is_empty() {
@@ -184,7 +188,8 @@ fn go_together(one: &Move, other: &Move) -> bool {
     let has = |id: &str| one.id == id || other.id == id;
     let quantize = |m: &Move| m.id.starts_with("quanti");
     let alone = has("quantized-checkpoint") || has("no-graphs") && !has("smaller-share") && !has("larger-share") && !has("fewer-sequences");
-    one.id != other.id && !alone && !(quantize(one) && quantize(other)) && !(has("split") && has("fewer-sequences"))
+    let clash = quantize(one) && quantize(other) || has("split") && has("fewer-sequences");
+    one.id != other.id && !alone && !clash
 }
 
 /// The setup after these moves, if it fits: as it is, or with the longest context that then surely does.
@@ -211,8 +216,11 @@ fn attempt(ground: &Ground, moves: Vec<Move>, serving: bool) -> Option<Found> {
         return Some(Found { moves, estimate, probability, loss });
     }
     // Two moves and a context are more than a remedy should ask for, unless nothing else is left.
-    let length =
-        if serving { None } else { longest(ground.engine, estimate.plan.length, |length| probable(&shorter(ground, &setup, length)) >= SURE) };
+    let length = if serving || ground.graphs_fail {
+        None
+    } else {
+        longest(ground.engine, estimate.plan.length, |length| probable(&shorter(ground, &setup, length)) >= SURE)
+    };
     if let Some(length) = length {
         let estimate = ground.estimate(&shorter(ground, &setup, length));
         let times = (ground.now.plan.length as f64 / length.max(1) as f64).log2().ceil().clamp(1.0, 6.0);
@@ -283,7 +291,7 @@ fn moves(occasion: &Occasion<'_>, ground: &Ground, serving: bool) -> Vec<Move> {
     all.extend(sequences(occasion, ground, serving));
     all.extend(batch(occasion, ground, serving));
     all.extend(eager(occasion, ground));
-    if serving {
+    if serving || ground.graphs_fail {
         return all;
     }
     all.extend(cache(ground));
@@ -299,7 +307,7 @@ fn share(occasion: &Occasion<'_>, ground: &Ground, serving: bool) -> Option<Move
     if !matches!(ground.engine, Engine::Vllm | Engine::Sglang) {
         return None;
     }
-    let outside = serving || matches!(occasion.cause, "sampler-oom") || occasion.cause == "graph-capture-oom" && !graphs_in_budget(ground);
+    let outside = serving || matches!(occasion.cause, "sampler-oom") || ground.graphs_fail;
     let (id, to, words, price) = if outside {
         let to = ((now - 0.05) * 100.0).round() / 100.0;
         ("smaller-share", to, "leave more of the device free", "Less key-value cache.")
@@ -332,7 +340,7 @@ fn share(occasion: &Occasion<'_>, ground: &Ground, serving: bool) -> Option<Move
 }
 
 fn graphs_in_budget(ground: &Ground) -> bool {
-    ground.engine == Engine::Vllm && ground.version.is_some_and(|version| version >= Version(0, 20, 0))
+    ground.now.plan.vllm_from(Version(0, 20, 0))
 }
 
 /// Fewer sequences at a time.
@@ -558,8 +566,7 @@ fn remedy(occasion: &Occasion<'_>, ground: &Ground, found: &Found, serving: bool
     }
     let why =
         if serving { "The server came up and ran out at a peak of its requests; this leaves room for the peak.".to_owned() } else { sentence(&fit) };
-    let missing =
-        if occasion.deployment.engine_version.is_none() { " The log names no version: the flags are those of all recent ones." } else { "" };
+    let missing = if ground.version.is_none() { " The log names no version: the flags are those of all recent ones." } else { "" };
     let rationale = format!("{why} {}{missing}", proof(ground.engine));
     let price = found.moves.iter().max_by_key(|m| m.loss).map_or("", |m| m.price);
     let price = match found.moves.iter().any(|m| m.id == "shorter-context") && found.moves.len() > 1 {
@@ -593,6 +600,7 @@ fn remedy(occasion: &Occasion<'_>, ground: &Ground, found: &Found, serving: bool
         // Nobody knows the checkpoint's name, or that the devices are there.
         remedy.command = None;
     }
+    remedy.id = found.ids().join("-and-");
     remedy.fit = (!serving).then_some(fit);
     Some(remedy)
 }

@@ -32,7 +32,8 @@ pub struct Occasion<'a> {
 
 /// The remedies, the best first: planned ones, then those words that add to them.
 pub fn remedies(occasion: &Occasion<'_>, words: Vec<Remedy>) -> Vec<Remedy> {
-    let (mut planned, settled) = memory::plan(occasion).unwrap_or_default();
+    let (mut planned, mut settled) = memory::plan(occasion).unwrap_or_default();
+    settled.extend(exact::useless(occasion));
     for remedy in exact::plan(occasion) {
         if !planned.iter().any(|other| other.id == remedy.id || other.command.is_some() && other.command == remedy.command) {
             planned.push(remedy);
@@ -77,18 +78,18 @@ impl Occasion<'_> {
                 Ok(printed) if printed.changes.is_empty() => return None,
                 Ok(printed) => (Some(printed.text), printed.changes),
                 // The form has no place for it, or the command has a fault of its own: the change is right all the same.
-                Err(Problem::NotHere { .. }) => (None, self.from_log(changes, circumstances)?),
-                Err(_) if command.print(Shell::Sh, circumstances).is_err() => (None, self.from_log(changes, circumstances)?),
+                Err(Problem::NotHere { .. }) => (None, self.as_logged(changes, circumstances)?),
+                Err(_) if command.print(Shell::Sh, circumstances).is_err() => (None, self.as_logged(changes, circumstances)?),
                 Err(_) => return None,
             },
-            None => (None, self.from_log(changes, circumstances)?),
+            None => (None, self.as_logged(changes, circumstances)?),
         };
         let Words { id, title, rationale, tradeoff } = words;
         Some(Remedy { id: id.to_owned(), title, rationale, tradeoff: tradeoff.to_owned(), command, changes, fit: None })
     }
 
     /// Changes with the values that the log shows, if the engine takes them on a plain command.
-    fn from_log(&self, changes: Vec<Change>, circumstances: &Circumstances) -> Option<Vec<Change>> {
+    fn as_logged(&self, changes: Vec<Change>, circumstances: &Circumstances) -> Option<Vec<Change>> {
         let plain = match self.deployment.engine.as_deref()? {
             "vllm" => "vllm serve model",
             "tgi" => "text-generation-launcher --model-id model",

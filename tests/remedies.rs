@@ -1,0 +1,131 @@
+//! Whatever a log says, a printed command is one that its engine takes, and holds nothing that a shell would run beside it.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+use std::sync::LazyLock;
+
+use oomdoc::analysis::Analyzer;
+use oomdoc::remedies::command::{Command, Trust};
+use oomdoc::remedies::flags::{Circumstances, check};
+use oomdoc::source::Reader;
+use oomdoc::{Options, PostMortem};
+use proptest::prelude::*;
+
+fn analyze(log: Vec<u8>) -> PostMortem {
+    static OPTIONS: LazyLock<Options> = LazyLock::new(Options::default);
+    static ANALYZER: LazyLock<Analyzer<'static>> = LazyLock::new(|| Analyzer::new(&OPTIONS));
+    ANALYZER.run(Reader::from_read(Box::new(std::io::Cursor::new(log))).unwrap(), "log").unwrap()
+}
+
+fn logs() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for cause in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")).unwrap() {
+        for case in fs::read_dir(cause.unwrap().path()).unwrap() {
+            found.extend(Some(case.unwrap().path().join("input.log")).filter(|path| path.exists()));
+        }
+    }
+    found.sort();
+    found
+}
+
+fn commands(report: &PostMortem) -> impl Iterator<Item = &str> {
+    report.incidents.iter().flat_map(|incident| &incident.remedies).filter_map(|remedy| remedy.command.as_deref())
+}
+
+fn is_code(text: &str) -> bool {
+    text.starts_with("from ") || text.starts_with("import ")
+}
+
+#[test]
+fn every_command_of_every_fixture_is_taken() {
+    let mut count = 0;
+    for path in logs() {
+        let report = analyze(fs::read(&path).unwrap());
+        for text in commands(&report).filter(|text| !is_code(text)) {
+            count += 1;
+            let wrong = |why: &str| -> ! { panic!("{}: {why}\n{text}", path.display()) };
+            let status = Process::new("sh").args(["-n", "-c", text]).stderr(Stdio::null()).status().unwrap();
+            if !status.success() {
+                wrong("sh -n refuses it");
+            }
+            let mut command = Command::read(text, Trust::Log).unwrap_or_else(|problem| wrong(&problem.to_string()));
+            command.version = command.version.or_else(|| report.deployment.engine_version.clone());
+            if command.version.is_none() {
+                // The version may have been told by the names of a dump, which the text does not hold.
+                continue;
+            }
+            if let Some(problem) = check(&command, &Circumstances::default()).first() {
+                wrong(&problem.to_string());
+            }
+        }
+    }
+    assert!(count > 60, "{count} commands");
+}
+
+/// The first remedy of a fixture that has a command.
+fn first(fixture: &str) -> oomdoc::post_mortem::Remedy {
+    let log = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture).join("input.log")).unwrap();
+    let report = analyze(log);
+    report.incidents[0].remedies.iter().find(|remedy| remedy.command.is_some()).unwrap().clone()
+}
+
+#[test]
+fn documents_are_corrected() {
+    // Flags of TGI come in sets that satisfy one another.
+    for fixture in ["weight-oom/seed-000-tgi-2.4.1-load", "prefill-oom/tgi-2.4.1-warmup"] {
+        let remedy = first(fixture);
+        let command = Command::read(remedy.command.as_deref().unwrap(), Trust::Log).unwrap();
+        let number = |flag: &str| command.value_of(flag).unwrap().parse::<u64>().unwrap();
+        assert!(number("--max-input-tokens") < number("--max-total-tokens"), "{fixture}");
+        assert!(number("--max-input-tokens") <= number("--max-batch-prefill-tokens"), "{fixture}");
+        assert!(remedy.fit.unwrap().probability >= 0.9, "{fixture}");
+        assert!(command.value_of("--quantize").is_some(), "16-bit weights alone fill the card: {fixture}");
+    }
+    // vLLM has its own names, and the user's share of the device was half of what it needs.
+    let remedy = first("weight-oom/seed-002-vllm-0.11.0-unquantized-linear");
+    let text = remedy.command.unwrap();
+    assert!(text.contains("--quantization bitsandbytes") && !text.contains("--quantize ") && !text.contains("--load-format awq"), "{text}");
+    assert!(remedy.changes.iter().any(|change| change.flag == "--gpu-memory-utilization" && change.from.as_deref() == Some("0.5")));
+    // Mixtral does not fit into 24 GB, in 4 bits neither: no command says that it does.
+    for fixture in ["meta-tensor-offload/seed-004-transformers-mixtral", "quantized-offload-refused/seed-004-transformers-mixtral"] {
+        let log = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture).join("input.log")).unwrap();
+        assert_eq!(commands(&analyze(log)).count(), 0, "{fixture}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// A name that wants to be more than a word is one word, or there is no command.
+    #[test]
+    fn a_hostile_name_stays_a_name(
+        name in prop_oneof![
+            "[ -~]{1,40}",
+            r"(\$\(|`|;|&&|\||>|<|'|\x22|\\|\u{202e}|\u{1b}|-|--|\n){1,6}[a-z/]{1,8}(\)|`|'|\x22)?",
+            ".{1,30}",
+        ],
+    ) {
+        let quoted = name.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n");
+        let log = format!(
+            "INFO 11-02 10:00:00 [__init__.py:241] Automatically detected platform cuda.\n\
+             INFO 11-02 10:00:01 [api_server.py:1805] vLLM API server version 0.10.2\n\
+             INFO 11-02 10:00:01 [utils.py:326] non-default args: {{'model': '{quoted}', 'max_model_len': 40960}}\n\
+             ERROR 11-02 10:01:00 [core.py:718] ValueError: To serve at least one request with the models's max seq len (40960), \
+             (6.25 GiB KV cache is needed, which is larger than the available KV cache memory (6.12 GiB). Based on the available memory, \
+             the estimated maximum model length is 40096. Try increasing `gpu_memory_utilization` or decreasing `max_model_len` when \
+             initializing the engine.\n"
+        );
+        let report = analyze(log.into_bytes());
+        for text in commands(&report).filter(|text| !is_code(text)) {
+            prop_assert!(text.chars().all(|c| c == '\n' || !c.is_control() && !('\u{202a}'..='\u{202e}').contains(&c)), "{text:?}");
+            let words = shlex::split(&text.replace("\\\n", "")).ok_or_else(|| TestCaseError::fail(text.to_owned()))?;
+            prop_assert_eq!(&words[..2], &["vllm".to_owned(), "serve".to_owned()]);
+            prop_assert_eq!(words.len(), 5, "{}", text);
+            prop_assert_eq!(words[3].as_str(), "--max-model-len");
+            prop_assert!(!words[2].starts_with('-'), "{}", text);
+        }
+    }
+}
