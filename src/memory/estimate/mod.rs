@@ -1,7 +1,7 @@
 //! What a model needs of each device, component by component, and whether that fits.
 //!
 //! The formulas are those of `docs/memory-model.md`, which also says how far each was off on figures that servers
-//! printed. Everything here is arithmetic on a [`Model`], a [`Device`] and a [`Plan`]: it reads nothing and takes
+//! printed. Everything here is arithmetic on a [`Model`](super::model::Model), a [`Device`](super::device::Device) and a [`Plan`]: it reads nothing and takes
 //! microseconds.
 
 pub mod activation;

@@ -1,6 +1,6 @@
 //! From a cause to remedies: what would help, as changes of the user's own command.
 //!
-//! Memory causes are planned with the estimator ([`memory`]), the others have exact fixes ([`exact`]). What neither knows
+//! Memory causes are planned with the estimator (`memory`), the others have exact fixes (`exact`). What neither knows
 //! stays in the words of the cause. Every command passes [`check`](crate::remedies::flags::check()); one that does not is
 //! left out, with its remedy.
 
