@@ -75,6 +75,11 @@ fn pinned(case: &Case, before: &[usize]) -> Option<Trend> {
 
 fn repeating(case: &Case, before: &[usize]) -> Option<Trend> {
     let at = before.iter().copied().rfind(|&i| &*case.facts[i].rule == "repetition")?;
+    // Before anything was generated it is a program that repeats itself, not a model.
+    let generates = |fact: &Fact| fact.kind == FactKind::RequestServed || matches!(fact.event.as_deref(), Some("ready" | "generation-started"));
+    if !before.iter().any(|&i| i < at && generates(&case.facts[i])) {
+        return None;
+    }
     let fact = &case.facts[at];
     let sentence = format!("Output repeated itself before it (line {} on): the model had degenerated.", fact.place.first_line);
     Some(Trend { sentence, facts: vec![at] })
