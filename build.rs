@@ -17,7 +17,7 @@ mod needles;
 #[path = "src/program.rs"]
 #[allow(dead_code)]
 mod program;
-#[path = "src/report/secrets.rs"]
+#[path = "src/redact/secrets.rs"]
 #[allow(dead_code)]
 mod secrets;
 
@@ -76,7 +76,7 @@ fn signatures() -> Result<(), Box<dyn std::error::Error>> {
             frame(&mut frames, file.engine.as_deref(), entry)?;
         }
     }
-    for file in ["build", "src/program.rs", "src/report/secrets.rs", "src/scan/needles.rs"] {
+    for file in ["build", "src/program.rs", "src/redact/secrets.rs", "src/scan/needles.rs"] {
         println!("cargo::rerun-if-changed={file}");
     }
     let folder = env::var("OUT_DIR")?;

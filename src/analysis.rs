@@ -221,7 +221,7 @@ impl<'o> Analyzer<'o> {
             secrets_masked: 0,
         };
         if !self.options.keep_secrets {
-            crate::report::redact::redact_report(&mut report);
+            crate::redact::redact_report(&mut report);
         }
         report
     }

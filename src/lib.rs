@@ -24,12 +24,14 @@ pub mod post_mortem;
 pub mod program;
 pub mod recognise;
 pub mod record;
+pub mod redact;
 pub mod remedies;
 pub mod report;
 pub mod scan;
 pub mod signatures;
 pub mod source;
 pub mod time;
+pub mod units;
 pub mod watch;
 
 pub use analysis::{Options, analyze};

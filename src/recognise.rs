@@ -12,7 +12,7 @@ use crate::post_mortem::Figures;
 use crate::record::header::{Format, trailing_rank};
 use crate::record::traceback::{Exception, Frame, message_of};
 use crate::record::{Flat, Record, Text};
-use crate::report::redact::{cut_before, cut_behind};
+use crate::redact::{cut_before, cut_behind};
 use crate::signatures::{FRAMES, FrameRule, Hit, Parser, Signature, Table};
 
 /// Bytes of a text that are searched: its beginning and its end.

@@ -13,7 +13,7 @@ use crate::causes::arbiter::{self, Verdict, service};
 use crate::envelope::OriginId;
 use crate::facts::{Fact, FactKind};
 use crate::post_mortem::{Evidence, Impact, PostMortem, Role, Source};
-use crate::report::redact::redact;
+use crate::redact::redact;
 use crate::scan::Gate;
 use crate::source::{Reader, SourceError};
 

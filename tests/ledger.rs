@@ -81,12 +81,12 @@ fn only_logged_parts_have_lines() {
     }
 }
 
-/// 13.5 GB are 12.56 GiB; against 8.00 GiB that is 4.6 GiB short, not 5.4.
+/// 13.5 GB are 12.56 GiB; against 8.00 GiB that is 4.56 GiB short, not 5.4.
 #[test]
 fn units_are_not_mixed() {
     let report = fixture("weight-oom/seed-000-tgi-2.4.1-load");
     let incident = &report.incidents[0];
-    assert_says(&incident.headline, &["12.56 GiB in 16 bit (computed)", "8.00 GiB", "4.6 GiB short"]);
+    assert_says(&incident.headline, &["12.56 GiB in 16 bit (computed)", "8.00 GiB", "4.56 GiB short"]);
     assert_says(&incident.explanation, &["6.56 GiB in 8 bit", "in 4 bit"]);
     assert!(incident.figures.weights_bytes.is_none(), "what is computed is no figure of the log");
     let needed = &report.memory.devices[0].needed[0];
@@ -123,7 +123,7 @@ fn a_mixture_is_as_large_as_all_its_experts() {
 fn files_are_surer_than_a_name() {
     let report = fixture("weight-oom/seed-002-vllm-0.11.0-unquantized-linear");
     let incident = &report.incidents[0];
-    assert_says(&incident.headline, &["27.52 GiB in 16 bit (computed)", "23.57 GiB", "3.9 GiB short"]);
+    assert_says(&incident.headline, &["27.52 GiB in 16 bit (computed)", "23.57 GiB", "3.95 GiB short"]);
     assert_says(&incident.explanation, &["9.27 GiB in 4 bit", "less on disk", "quantized already"]);
     // A published checkpoint is what its name says.
     let report = fixture("weight-oom/sglang-0.4.6-create-weights");

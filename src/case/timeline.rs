@@ -3,7 +3,7 @@
 use crate::case::Case;
 use crate::facts::{Ends, Fact, FactKind, Strength};
 use crate::post_mortem::Event;
-use crate::report::redact::cut_before;
+use crate::redact::cut_before;
 use crate::time::{Timeline, iso};
 
 /// Entries beyond this number are left out from the middle.

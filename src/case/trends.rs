@@ -1,8 +1,8 @@
 //! What changes over a run: memory that climbs, a cache that stays full, output that repeats itself.
 
 use crate::case::{Case, Run};
-use crate::causes::size;
 use crate::facts::{Fact, FactKind};
+use crate::units::size;
 
 /// Readings that make a series.
 const READINGS: usize = 3;

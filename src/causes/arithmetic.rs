@@ -25,7 +25,7 @@ pub fn settle(case: &Case, verdict: &mut Verdict, figures: &Figures, need: &Need
         return;
     }
     let reason = match need.weights {
-        Some(weights) => format!("the weights take {}, {} more than the device has", with_basis(weights, need), short(beyond)),
+        Some(weights) => format!("the weights take {}, {} more than the device has", with_basis(weights, need), size(beyond.0)),
         None => return,
     };
     let by_figures = matches!(verdict.cause.id, "gpu-occupied" | "fragmentation-oom") && fact.kind == FactKind::OutOfMemory;
@@ -73,18 +73,13 @@ fn with_basis(weights: Figure, need: &Need) -> String {
     format!("{} {} ({said})", size(weights.bytes.0), need.format())
 }
 
-/// A difference for people: one decimal is as much as margins allow.
-pub fn short(bytes: Bytes) -> String {
-    if bytes < Bytes::mib(102) { size(bytes.0) } else { format!("{:.1} GiB", bytes.as_gib()) }
-}
-
-/// `they need 12.55 GiB in 16 bit (computed), the GPU has 8.00 GiB: 4.6 GiB short`, where that is certain.
+/// `they need 12.55 GiB in 16 bit (computed), the GPU has 8.00 GiB: 4.56 GiB short`, where that is certain.
 pub fn shortfall(s: &Situation<'_>) -> Option<String> {
     let need = s.need?;
     let total = total(&s.figures, need)?;
     let beyond = need.beyond(total)?;
     let each = if need.plan.ranks() > 1 { format!(" for each of {} GPUs", need.plan.ranks()) } else { String::new() };
-    Some(format!("they need {}{each}, the GPU has {}: {} short", with_basis(need.weights?, need), size(total.0), short(beyond)))
+    Some(format!("they need {}{each}, the GPU has {}: {} short", with_basis(need.weights?, need), size(total.0), size(beyond.0)))
 }
 
 /// All that the arithmetic adds to an explanation.
@@ -112,7 +107,7 @@ fn while_loading(s: &Situation<'_>, need: &Need, weights: Figure) -> String {
     let each = if need.plan.ranks() > 1 { format!(" on each of {} GPUs", need.plan.ranks()) } else { String::new() };
     let mut text = format!(" The weights take {}{each}", with_basis(weights, need));
     match need.beyond(total) {
-        Some(beyond) => text += &format!(": {} more than the {} of the GPU, before any cache.", short(beyond), size(total.0)),
+        Some(beyond) => text += &format!(": {} more than the {} of the GPU, before any cache.", size(beyond.0), size(total.0)),
         None if need.fits_easily(total) && (s.is(FactKind::DeviceOccupied) || s.figures.other_processes_bytes.is_some_and(|others| others > 0)) => {
             text += &format!(" of {}: an empty GPU would hold them.", size(total.0));
         }
@@ -194,12 +189,12 @@ fn whole(s: &Situation<'_>, need: &Need) -> String {
         " As it was set up it needs about {}: weights {}, a cache for {} tokens {}, activations {}, the rest {} (computed as far as the log does not say); it may take {}: {} short.",
         size(sum.0),
         size(estimate.weights.bytes.0),
-        super::count(estimate.needed_tokens),
+        super::thousands(estimate.needed_tokens),
         size(cache.bytes.0),
         size(activation.bytes.0),
         size(estimate.overhead().0),
         size(estimate.limit.0),
-        short(beyond)
+        size(beyond.0)
     )
 }
 
@@ -211,7 +206,7 @@ fn of_open_format(s: &Situation<'_>, need: &Need) -> String {
     let sixteen = need.computed();
     let mut text = format!(
         " All its {} parameters take {} in 16 bit, {} in 8, {} in 4 (computed)",
-        super::count(need.model.parameters),
+        super::thousands(need.model.parameters),
         size(sixteen.0),
         size(eight.0),
         size(four.0),

@@ -1,6 +1,7 @@
 //! `kv-cache-oom`.
 
 use super::*;
+use crate::units::signed_size;
 
 /// The key-value cache does not fit.
 pub const CAUSE: Cause = Cause {
@@ -46,26 +47,26 @@ fn headline(s: &Situation<'_>) -> String {
     let f = &s.figures;
     if ran_out_of_tokens(s) {
         return match f.kv_tokens {
-            Some(tokens) => format!("The {} tokens of the key-value cache ran out while requests were served", count(tokens)),
+            Some(tokens) => format!("The {} tokens of the key-value cache ran out while requests were served", thousands(tokens)),
             None => "The key-value cache ran out while requests were served".to_owned(),
         };
     }
     match (f.kv_needed_bytes, f.kv_available_bytes, f.max_model_len, f.kv_tokens) {
         (Some(needed), Some(available), Some(length), _) => format!(
             "One context of {} tokens needs {} of key-value cache, and {} is left{}",
-            count(length),
+            thousands(length),
             size(needed),
-            signed(available),
+            signed_size(available),
             deficit(needed, available)
         ),
         (Some(needed), Some(available), None, _) => {
-            format!("{} of key-value cache is needed, and {} is left{}", size(needed), signed(available), deficit(needed, available))
+            format!("{} of key-value cache is needed, and {} is left{}", size(needed), signed_size(available), deficit(needed, available))
         }
-        (_, Some(available), ..) if available <= 0 => format!("Nothing is left for the key-value cache ({})", signed(available)),
+        (_, Some(available), ..) if available <= 0 => format!("Nothing is left for the key-value cache ({})", signed_size(available)),
         (_, _, Some(length), Some(tokens)) => {
-            format!("The key-value cache holds {} tokens, fewer than one context of {}", count(tokens), count(length))
+            format!("The key-value cache holds {} tokens, fewer than one context of {}", thousands(tokens), thousands(length))
         }
-        (_, Some(available), ..) => format!("The {} left for the key-value cache are not enough", signed(available)),
+        (_, Some(available), ..) => format!("The {} left for the key-value cache are not enough", signed_size(available)),
         _ => match refusal_and_deficit(s) {
             Some(refusal) => format!("The key-value cache does not fit{}: {refusal}", on_device(s)),
             None => "Not enough memory is left for the key-value cache".to_owned(),
@@ -76,11 +77,6 @@ fn headline(s: &Situation<'_>) -> String {
 fn deficit(needed: u64, available: i64) -> String {
     let missing = i128::from(needed) - i128::from(available);
     u64::try_from(missing).ok().filter(|&missing| missing > 0).map_or(String::new(), |missing| format!(": {} short", size(missing)))
-}
-
-fn signed(bytes: i64) -> String {
-    let text = size(bytes.unsigned_abs());
-    if bytes < 0 { format!("−{text}") } else { text }
 }
 
 fn explanation(s: &Situation<'_>) -> String {

@@ -5,7 +5,8 @@
 use crate::case::Situation;
 use crate::facts::{Fact, FactKind, Stage, Strength};
 use crate::post_mortem::{Phase, Remedy};
-use crate::report::redact::cut_before;
+use crate::redact::cut_before;
+use crate::units::{size, thousands};
 
 pub mod arbiter;
 pub mod arithmetic;
@@ -152,11 +153,6 @@ fn exit_signal(fact: &Fact) -> Option<i64> {
     fact.number("signal").or_else(from_code)
 }
 
-/// A size for people.
-pub fn gib(bytes: u64) -> String {
-    format!("{:.2} GiB", bytes as f64 / (1u64 << 30) as f64)
-}
-
 /// The model's name, or words for it.
 fn the_model<'s>(s: &'s Situation<'_>) -> &'s str {
     s.model.unwrap_or("the model")
@@ -221,29 +217,6 @@ fn held_alone(s: &Situation<'_>) -> String {
         );
     }
     text
-}
-
-/// A size for people: GiB with two decimals, MiB when it is small.
-pub fn size(bytes: u64) -> String {
-    match bytes {
-        0 => "0 bytes".to_owned(),
-        small if small < 1 << 20 => format!("{small} bytes"),
-        middle if middle < 107_374_182 => format!("{:.2} MiB", middle as f64 / f64::from(1 << 20)),
-        large => gib(large),
-    }
-}
-
-/// A count with thousands separators.
-fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 /// Characters of a message that a headline quotes.

@@ -37,7 +37,7 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
 fn headline(s: &Situation<'_>) -> String {
     let doing = if s.at(&[Stage::Prefill, Stage::Serve]) { "run a prefill" } else { "warm up" };
     let lead = match s.figures.prefill_tokens {
-        Some(tokens) => format!("Not enough memory left to {doing} of {} prefill tokens", count(tokens)).replace("warm up of", "warm up"),
+        Some(tokens) => format!("Not enough memory left to {doing} of {} prefill tokens", thousands(tokens)).replace("warm up of", "warm up"),
         None if doing == "warm up" => "Not enough memory left for the warm-up's forward pass".to_owned(),
         None => "Not enough memory left for the prefill of a prompt".to_owned(),
     };

@@ -33,7 +33,7 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
 
 fn headline(s: &Situation<'_>) -> String {
     let lead = match s.fact.number("count").and_then(|n| u64::try_from(n).ok()) {
-        Some(requests) => format!("Not enough memory left to warm up the sampler with {} requests", count(requests)),
+        Some(requests) => format!("Not enough memory left to warm up the sampler with {} requests", thousands(requests)),
         None => "Not enough memory left for the logits or the sampler".to_owned(),
     };
     match refusal_and_deficit(s) {

@@ -1,7 +1,7 @@
 //! What leaves the house: a post-mortem as text, Markdown, JSON or HTML.
 //!
 //! Nothing here knows how anything was found. Whatever a log brought in is treated as hostile: secrets are masked
-//! by [`redact`], everything else is made harmless for where it goes by `escape`.
+//! by [`crate::redact`], everything else is made harmless for where it goes by `escape`.
 
 mod advice;
 pub(crate) mod escape;
@@ -10,8 +10,6 @@ mod html;
 mod json;
 mod markdown;
 mod quote;
-pub mod redact;
-mod secrets;
 mod text;
 mod view;
 mod words;

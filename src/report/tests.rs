@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
-use super::redact::{cut_before, cut_behind, redact, redact_report};
 use super::*;
 use crate::post_mortem::*;
+use crate::redact::{cut_before, cut_behind, redact, redact_report};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -690,7 +690,7 @@ fn what_is_no_secret_stays() {
 
 #[test]
 fn every_rule_compiles() {
-    assert!(super::redact::all_rules_compile());
+    assert!(crate::redact::all_rules_compile());
 }
 
 #[test]

@@ -183,7 +183,7 @@ fn masking_leaves_printed_commands_as_they_are() {
         "HF_TOKEN=hf_aB3dE5fG7hI9jK1lM3nO5pQ7 vllm serve a/b --api-key sk-proj-abcdefghijklmnop1234567890 --max-num-batched-tokens 8192",
     ] {
         let printed = written(&read(text), &[]).unwrap();
-        assert_eq!(crate::report::redact::redact(&printed), (std::borrow::Cow::Borrowed(printed.as_str()), 0));
+        assert_eq!(crate::redact::redact(&printed), (std::borrow::Cow::Borrowed(printed.as_str()), 0));
     }
 }
 

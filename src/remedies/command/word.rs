@@ -117,5 +117,5 @@ pub(super) fn is_secret_name(name: &str) -> bool {
 
 /// True for text that is a secret by its shape, or the mask of one.
 pub(super) fn is_secret_text(text: &str) -> bool {
-    text.contains("****") || crate::report::redact::redact(text).1 > 0
+    text.contains("****") || crate::redact::redact(text).1 > 0
 }

@@ -160,7 +160,7 @@ pub(super) fn device(occasion: &Occasion<'_>) -> Option<Device> {
 }
 
 fn of_size(total: Bytes) -> Device {
-    Device::of_size(&format!("a device of {}", crate::causes::size(total.0)), total)
+    Device::of_size(&format!("a device of {}", crate::units::size(total.0)), total)
 }
 
 /// What was asked for, as far as the command and the log's arguments tell.

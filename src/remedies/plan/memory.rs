@@ -5,11 +5,12 @@
 
 use super::ground::Ground;
 use super::{Occasion, Words, sentence};
-use crate::causes::{advice, size};
+use crate::causes::advice;
 use crate::memory::estimate::engine::Version;
 use crate::memory::estimate::{CacheFormat, Engine, Estimate, Setup, Verdict, check, formats};
 use crate::memory::{Bytes, Model, catalogue};
 use crate::post_mortem::{Fit, Phase, Remedy};
+use crate::units::size;
 
 /// Planned remedies of an incident at most.
 const PLANNED: usize = 4;

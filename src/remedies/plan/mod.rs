@@ -130,7 +130,7 @@ struct Words {
 
 /// What a fit says, in a sentence.
 fn sentence(fit: &Fit) -> String {
-    use crate::causes::size;
+    use crate::units::size;
     format!(
         "Predicted: {} of {} ({}, {:.0} % likely to fit).",
         size(fit.predicted_bytes),

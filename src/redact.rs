@@ -4,6 +4,8 @@
 //! pasted into issues and chats, so whatever looks like a secret becomes a hint of its kind: `hf_****`.
 //! Two ways lead to a secret: its own shape (a vendor's prefix), and the name that it is given (`api_key=`).
 
+mod secrets;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::mem;
@@ -13,7 +15,7 @@ use std::sync::OnceLock;
 use regex::{Captures, Regex};
 use serde_json::Value;
 
-use super::secrets::{Mask, NAME, RULES, expression};
+use self::secrets::{Mask, NAME, RULES, expression};
 use crate::post_mortem::PostMortem;
 use crate::program::{self, Groups, Program};
 
@@ -42,7 +44,7 @@ fn matches(number: usize, text: &str) -> Vec<Groups<'static>> {
 /// The text with its secrets masked, and how many there were.
 ///
 /// ```
-/// let (text, count) = oomdoc::report::redact::redact("HF_TOKEN=hf_aB3dE5fG7hI9jK1lM3nO5pQ7");
+/// let (text, count) = oomdoc::redact::redact("HF_TOKEN=hf_aB3dE5fG7hI9jK1lM3nO5pQ7");
 /// assert_eq!((text.as_ref(), count), ("HF_TOKEN=hf_****", 1));
 /// ```
 pub fn redact(text: &str) -> (Cow<'_, str>, u64) {
