@@ -80,6 +80,8 @@ fn build(id: &str, parameters: u64, tower: Option<u64>, dtype: Option<&str>, con
         active,
         dtype: dtype.and_then(Dtype::parse).or_else(|| config::dtype(&config)),
         quantization: config::quantization(&config).unwrap_or(Quantization::NONE),
+        quantization_is_named: false,
+        cache: config::cache(&config),
         stored: None,
         origin,
         base: None,
@@ -270,6 +272,19 @@ mod tests {
     }
 
     /// What the files hold beyond that is said, and is little.
+    /// It may add a MiB to the program, of which nothing is read but what is looked up.
+    #[test]
+    fn all_of_it_is_small() {
+        let rows = ROWS.iter().map(|row| {
+            let texts = row.ids.iter().chain(&row.why).chain(&row.dtype).map(|text| text.len() + size_of::<&str>());
+            texts.sum::<usize>() + row.source.len() + row.config.len() + size_of::<Row>()
+        });
+        let index = KEYS.len() + size_of_val(NAMES);
+        let aliases = ALIASES.iter().map(|(tag, id)| tag.len() + id.len() + 2 * size_of::<&str>()).sum::<usize>();
+        let all = rows.sum::<usize>() + index + aliases;
+        assert!((100_000..1 << 20).contains(&all), "{all} bytes");
+    }
+
     #[test]
     fn what_files_hold_besides_is_said_and_little() {
         for row in rows() {

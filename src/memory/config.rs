@@ -16,7 +16,7 @@ mod recurrent;
 mod sequence;
 mod tower;
 
-pub use quantization::quantization;
+pub use quantization::{cache, quantization};
 
 /// Why a `config.json` gives no shape.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -25,6 +25,11 @@ pub struct Model {
     pub dtype: Option<Dtype>,
     /// How the stored weights are quantized.
     pub quantization: Quantization,
+    /// The quantization stands in the name, and nothing says what it leaves alone.
+    pub quantization_is_named: bool,
+    /// What the checkpoint asks of its cache: those that are quantized with a scheme for keys and values (`kv_cache_scheme`,
+    /// `kv_cache_quant_algo`).
+    pub cache: Option<Dtype>,
     /// What is stored, tensor by tensor, if files were read: then nothing about weights has to be computed.
     pub stored: Option<Stored>,
     /// Where this is known from.
@@ -140,6 +145,8 @@ impl Model {
             shape: None,
             dtype: None,
             quantization: Quantization::NONE,
+            quantization_is_named: false,
+            cache: None,
             stored: None,
             origin,
             base: None,
@@ -191,6 +198,9 @@ struct Candidate {
     ollama: bool,
 }
 
+/// Frameworks by which Kaggle sorts the files of a model.
+const FRAMEWORKS: &[&str] = &["transformers", "Transformers", "pytorch", "pyTorch", "PyTorch", "gguf", "safetensors", "keras", "flax", "jax"];
+
 /// What a name may mean, the surest reading first.
 fn candidates(name: &str) -> Vec<Candidate> {
     let plain = |text: &str| Candidate { text: text.to_owned(), ollama: false };
@@ -213,6 +223,13 @@ fn candidates(name: &str) -> Vec<Candidate> {
         out.extend(parts.last().filter(|last| last.to_ascii_lowercase().ends_with(".gguf")).map(|last| plain(stem(last))));
         out.reverse();
         return out;
+    }
+    // Kaggle's: …/model/framework/variation/version, where the variation may be the whole name or a size only.
+    if let [.., model, framework, variation, version] = parts.as_slice()
+        && FRAMEWORKS.contains(framework)
+        && version.bytes().all(|b| b.is_ascii_digit())
+    {
+        return vec![plain(variation), plain(&format!("{model}-{variation}"))];
     }
     let Some(last) = parts.last() else { return Vec::new() };
     let file = stem(last);
@@ -311,6 +328,7 @@ fn one(found: impl Iterator<Item = (&'static Row, &'static str)>) -> Option<(&'s
 }
 
 fn finish(mut model: Model, quantization: Option<Quantization>, candidate: &Candidate) -> Model {
+    model.quantization_is_named = quantization.is_some_and(|q| q.is_some());
     match quantization {
         // Plain "FP8" in the names of these makers means blocks of 128 × 128, of others one scale for a matrix.
         Some(quantization)
@@ -325,11 +343,18 @@ fn finish(mut model: Model, quantization: Option<Quantization>, candidate: &Cand
         }
         None => {}
     }
+    // The usual recipes for NVFP4 quantize the cache as well.
+    if quantization.is_some_and(|q| q.method == Some(Method::Nvfp4)) && !WHOLE_CACHE.iter().any(|owner| candidate.text.starts_with(owner)) {
+        model.cache = Some(Dtype::F8);
+    }
     model
 }
 
 /// Makers that scale fp8 weights by block.
 const BLOCKS: &[&str] = &["Qwen/", "deepseek-ai/", "zai-org/", "MiniMaxAI/", "moonshotai/"];
+
+/// Makers whose recipes leave the cache alone.
+const WHOLE_CACHE: &[&str] = &["RedHatAI/", "neuralmagic/"];
 
 /// Owners whose names say what a model is, so that others build on them.
 const OWNERS: &[&str] = &[
@@ -373,6 +398,8 @@ const RESHAPED: &[&str] = &[
     "distilled",
     "vision",
     "vl",
+    "omni",
+    "ocr",
     "audio",
     "speculator",
     "medusa",

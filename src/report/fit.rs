@@ -44,6 +44,8 @@ pub fn json(fit: &Fit<'_>) -> Value {
     let e = &fit.estimate;
     let plan = &e.plan;
     let bytes = |b: Option<Bytes>| b.map_or(Value::Null, |b| json!(b.0));
+    // Where the cache can be computed, none that fits is 0 and not unknown.
+    let most = |n: Option<u64>| n.or(e.token.map(|_| 0));
     let mut basis = Map::new();
     for c in components(e).into_iter().filter(|c| c.name != "free") {
         basis.insert(c.name.replace('-', "_"), json!(words::basis_id(c.basis)));
@@ -70,14 +72,14 @@ pub fn json(fit: &Fit<'_>) -> Value {
         "verdict": e.verdict.as_str(),
         "probability": e.probability.map(|p| (p * 1000.0).round() / 1000.0),
         "weights_bytes": e.weights.bytes.0,
-        "kv_bytes_per_token": bytes(e.token),
+        "kv_bytes_per_token": bytes(e.kv_per_token()),
         "kv_bytes": if e.token.is_some() { json!(e.cache().0) } else { Value::Null },
         "kv_needed_bytes": bytes(e.needed_cache.map(|f| f.bytes)),
         "kv_tokens": e.pool.map(|p| p.tokens),
         "max_model_len": plan.length,
-        "max_context_tokens": fit.largest.context,
-        "max_batch_tokens": fit.largest.batch,
-        "max_concurrency": fit.largest.concurrency,
+        "max_context_tokens": most(fit.largest.context),
+        "max_batch_tokens": most(fit.largest.batch),
+        "max_concurrency": most(fit.largest.concurrency),
         "activation_bytes": bytes(e.activation.map(|f| f.bytes)),
         "overhead_bytes": e.overhead().0,
         "total_bytes": e.sum().0,
@@ -92,6 +94,7 @@ pub fn json(fit: &Fit<'_>) -> Value {
         "overheads": overheads,
         "would_fit": fit.changes.iter().map(|c| json!({
             "argument": c.argument,
+            "price": c.price,
             "verdict": c.estimate.verdict.as_str(),
             "total_bytes": c.estimate.sum().0,
             "probability": c.estimate.probability,
@@ -260,7 +263,7 @@ fn figures(e: &Estimate) -> Vec<(String, String)> {
     let of = |name: &str, bytes: Bytes, margin: Bytes| (name.to_owned(), format!("{} ± {}", words::size(bytes.0), brief(margin)));
     let mut all = vec![of("weights", e.weights.bytes, e.weights.margin)];
     all.extend(e.needed_cache.map(|f| of("cache needed", f.bytes, f.margin)));
-    all.extend(e.token.map(|t| ("cache of a token".to_owned(), format!("{:.1} KiB", t.0 as f64 / 1024.0))));
+    all.extend(e.kv_per_token().map(|t| ("cache of a token".to_owned(), format!("{:.1} KiB", t.0 as f64 / 1024.0))));
     all.extend(e.pool.map(|p| ("pool".to_owned(), format!("{} tokens", words::thousands(p.tokens)))));
     all.extend(e.activation.map(|f| of("activations", f.bytes, f.margin)));
     all.extend(e.overheads.iter().map(|c| of(&words::component(c.name).1, c.figure.bytes, c.figure.margin)));

@@ -4,14 +4,29 @@
 use serde_json::Value;
 
 use super::{ConfigError, text_config};
-use crate::memory::format::{Method, Quantization, Scales};
+use crate::memory::format::{Dtype, Method, Quantization, Scales};
 use crate::memory::shape::{Class, Classes};
+
+/// The object that says how a model is quantized: in the configuration, in that of its text model, or in ModelOpt's own
+/// file (`hf_quant_config.json`).
+fn object(config: &Value) -> Option<&Value> {
+    let places = [config, text_config(config)];
+    let found = places.iter().find_map(|c| c.get("quantization_config").or_else(|| c.get("compression_config")).filter(|q| q.is_object()));
+    found.or_else(|| config.get("quantization").filter(|q| q.get("quant_algo").is_some()))
+}
+
+/// What a checkpoint asks of its cache, where its quantization covers keys and values: compressed-tensors has a
+/// `kv_cache_scheme`, ModelOpt that or a `kv_cache_quant_algo`.
+pub fn cache(config: &Value) -> Option<Dtype> {
+    let q = object(config)?;
+    let scheme = q.get("kv_cache_scheme").filter(|scheme| scheme.get("num_bits").and_then(Value::as_u64) == Some(8));
+    let algo = q.get("kv_cache_quant_algo").and_then(Value::as_str).filter(|algo| algo.eq_ignore_ascii_case("fp8"));
+    (scheme.is_some() || algo.is_some()).then_some(Dtype::F8)
+}
 
 /// How a model is quantized, by its configuration; a method that is not known is an error, for it changes everything.
 pub fn quantization(config: &Value) -> Result<Quantization, ConfigError> {
-    let places = [Some(config), Some(text_config(config))];
-    let found = places.iter().flatten().find_map(|c| c.get("quantization_config").or_else(|| c.get("compression_config")).filter(|q| q.is_object()));
-    let Some(q) = found.or_else(|| config.get("quantization").filter(|q| q.get("quant_algo").is_some())) else { return Ok(Quantization::NONE) };
+    let Some(q) = object(config) else { return Ok(Quantization::NONE) };
     let layers = text_config(config).get("num_hidden_layers").and_then(Value::as_u64).unwrap_or(1);
     let method = method(q)?;
     let mut out = Quantization::new(method);

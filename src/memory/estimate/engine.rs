@@ -7,7 +7,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::memory::device::{Arch, Vendor};
-use crate::memory::format::{Dtype, Method, Quantization};
+use crate::memory::format::{Dtype, Quantization};
 use crate::memory::size::Rate;
 use crate::memory::{Bytes, Device, Model};
 
@@ -272,7 +272,7 @@ impl Plan {
             version,
             dtype,
             quantization,
-            cache: cache(setup, version, quantization, &mut assumptions),
+            cache: cache(setup, version, model, &mut assumptions),
             length,
             length_given: setup.max_model_len.is_some(),
             sequences,
@@ -319,11 +319,11 @@ fn dtype(setup: &Setup, model: &Model, device: &Device, assumptions: &mut Vec<St
     }
 }
 
-/// 16 bit, unless the checkpoint says otherwise: those in NVFP4 ask for a cache in fp8, and vLLM obeys.
-fn cache(setup: &Setup, version: Version, quantization: Quantization, assumptions: &mut Vec<String>) -> CacheFormat {
-    match (setup.cache, quantization.method) {
-        (Some(CacheFormat::HALF) | None, Some(Method::Nvfp4)) if setup.engine == Engine::Vllm && version >= Version(0, 12, 0) => {
-            assumptions.push("a cache in fp8, as checkpoints in NVFP4 ask for it".to_owned());
+/// 16 bit, unless the checkpoint asks for fp8, and the version of vLLM obeys.
+fn cache(setup: &Setup, version: Version, model: &Model, assumptions: &mut Vec<String>) -> CacheFormat {
+    match (setup.cache, model.cache) {
+        (Some(CacheFormat::HALF) | None, Some(Dtype::F8)) if setup.engine == Engine::Vllm && version >= Version(0, 12, 0) => {
+            assumptions.push("a cache in fp8, as the checkpoint asks for it".to_owned());
             CacheFormat::FP8
         }
         (cache, _) => cache.unwrap_or(CacheFormat::HALF),
@@ -454,7 +454,12 @@ fn sglang_fraction(setup: &Setup, version: Version, batch: u64, device: &Device)
 
 /// Whether the device is an NVIDIA card for servers of the Hopper generation or later, linked by NVSwitch as a rule.
 pub(super) fn is_hopper_or_later(device: &Device) -> bool {
-    device.vendor == Vendor::Nvidia && matches!(device.arch, Arch::Cuda(9..=10, _)) && device.total >= Bytes::gib(70)
+    match device.arch {
+        Arch::Cuda(9..=10, _) => device.total >= Bytes::gib(70),
+        // A size and no name: of the cards that large, most by far.
+        Arch::Unknown => device.total >= Bytes::gib(70) && device.vendor == Vendor::Unknown,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ pub struct Estimate {
     pub activation: Option<Figure>,
     /// Everything else.
     pub overheads: Vec<Component>,
-    /// What one token takes in the cache; none if the shape is not known.
+    /// What one token takes in all layers together; none if the shape is not known.
     pub token: Option<Bytes>,
     /// Tokens that the cache must hold for the engine to start.
     pub needed_tokens: u64,
@@ -153,6 +153,12 @@ impl Estimate {
     pub fn cache(&self) -> Bytes {
         let needed = self.needed_cache.map_or(Bytes::ZERO, |f| f.bytes);
         self.pool.map_or(needed, |pool| pool.bytes.max(needed))
+    }
+
+    /// What one token takes of the pool, as the engine counts tokens: with layers of several kinds that is more than their
+    /// sum, for blocks are padded to one size.
+    pub fn kv_per_token(&self) -> Option<Bytes> {
+        self.pool.filter(|pool| pool.tokens > 0).map(|pool| Bytes(pool.bytes.0 / pool.tokens)).or(self.token)
     }
 
     /// Everything in the budget.
@@ -252,7 +258,7 @@ fn overheads(model: &Model, device: &Device, plan: &Plan, known: &Known) -> Vec<
     let mut all = vec![
         component("context", context, margin::context(), known.context, overhead::context_is_budgeted(plan)),
         component("communication", outside, margin::outside_torch(outside, plan), known.outside_torch, true),
-        component("cuda-graphs", graphs, margin::graphs(graphs), known.graphs, graphs_are_budgeted(plan)),
+        component("cuda-graphs", graphs, margin::graphs(graphs, plan), known.graphs, graphs_are_budgeted(plan)),
     ];
     if let Some(bytes) = device.in_use {
         // vLLM does not count what others hold against its budget, but refuses to start without all of it.

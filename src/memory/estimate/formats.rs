@@ -37,9 +37,16 @@ pub fn named_for(engine: Engine, word: &str) -> Option<Quantization> {
     }
 }
 
+/// Words for a way of writing files down, not for what is in them: 4-bit integers and 8-bit floats alike.
+const CONTAINERS: &[&str] = &["compressed-tensors", "modelopt", "modelopt-fp4", "quark"];
+
 /// What a word asks for. If the model is stored in that format already, its own details (groups, what is left alone) are
 /// surer than the usual ones.
 pub fn asked(engine: Engine, word: &str, stored: Quantization) -> Option<Quantization> {
+    let container = CONTAINERS.contains(&word.trim().to_ascii_lowercase().replace('_', "-").as_str());
+    if container && stored.is_some() {
+        return Some(stored);
+    }
     let asked = named_for(engine, word)?;
     match (asked.method, stored.method) {
         (Some(a), Some(s)) if a.as_str() == s.as_str() && !matches!(a, Method::Gguf(_)) => Some(stored),
@@ -54,5 +61,24 @@ pub const fn usual(engine: Engine) -> &'static [&'static str] {
         Engine::Tgi => &["none", "fp8", "eetq", "awq", "bitsandbytes-nf4"],
         Engine::Sglang => &["none", "fp8", "awq"],
         Engine::LlamaCpp => &["F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K"],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_says_nothing_of_what_is_in_it() {
+        let stored = Quantization::new(Method::Fp8(Scales::Channel { bits: 16 }));
+        for word in ["compressed-tensors", "compressed_tensors", "modelopt"] {
+            assert_eq!(asked(Engine::Vllm, word, stored), Some(stored), "{word}");
+        }
+        // Of a model that says nothing either, the usual content.
+        let usual = asked(Engine::Vllm, "compressed-tensors", Quantization::NONE).and_then(|q| q.method);
+        assert_eq!(usual, Some(Method::PackedInt { bits: 4, group: Some(128), symmetric: true }));
+        // A format is what it says.
+        let awq = asked(Engine::Vllm, "awq", stored).and_then(|q| q.method);
+        assert_eq!(awq, Some(Method::Awq { bits: 4, group: 128 }));
     }
 }

@@ -103,7 +103,9 @@ pub fn changes(model: &Model, device: &Device, setup: &Setup) -> Vec<Change> {
     if now.plan.quantization.method.is_none() {
         for word in formats::usual(engine).iter().filter(|word| !matches!(**word, "none" | "F16")) {
             let setup = Setup { quantization: formats::named_for(engine, word), ..setup.clone() };
-            tried.push((format!("{} {word}", flags.quantization), "some accuracy", setup));
+            // Engines quantize to the others by themselves while they load.
+            let price = if matches!(*word, "awq" | "gptq") { "some accuracy, and of another checkpoint, in this format" } else { "some accuracy" };
+            tried.push((format!("{} {word}", flags.quantization), price, setup));
         }
     }
     let mut found: Vec<Change> =

@@ -126,11 +126,13 @@ impl Rank<'_> {
             Split::Inputs => (t.inputs.div_ceil(share), t.outputs),
             _ => (t.inputs, t.outputs.div_ceil(share)),
         };
-        // Kernels for MXFP4 experts want the width of a rank in multiples of 128 and the hidden size in multiples of 256.
+        // Kernels for MXFP4 experts want the width of a rank in multiples of 128 (64 before 0.12) and the hidden size in
+        // multiples of 256.
         let padded = self.plan.engine == Engine::Vllm && self.plan.quantization.of(t.class) == Some(Method::Mxfp4) && t.inputs > 1;
+        let width = if self.plan.vllm_from(Version(0, 12, 0)) { 128 } else { 64 };
         let (inputs, outputs) = match (padded, t.split) {
-            (true, Split::Inputs) => (inputs.next_multiple_of(128), outputs.next_multiple_of(256)),
-            (true, _) => (inputs.next_multiple_of(256), outputs.next_multiple_of(128)),
+            (true, Split::Inputs) => (inputs.next_multiple_of(width), outputs.next_multiple_of(256)),
+            (true, _) => (inputs.next_multiple_of(256), outputs.next_multiple_of(width)),
             _ => (inputs, outputs),
         };
         self.stored(t.class, inputs, outputs) * t.count

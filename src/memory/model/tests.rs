@@ -42,6 +42,8 @@ fn one_model_under_its_many_names() {
         "/data/models--unsloth--Meta-Llama-3.1-8B-Instruct-bnb-4bit",
         "/mnt/models/meta-llama/Llama-3.1-8B-Instruct/",
         "/ckpt/llama-3.1-8b/checkpoint-1200",
+        "/kaggle/input/models/metaresearch/llama-3.1/transformers/8b-instruct/2",
+        "/kaggle/input/llama-3.1/pytorch/meta-llama-3.1-8b-instruct/1",
         "hugging-quants/Meta-Llama-3.1-8B-Instruct-AWQ-INT4",
         "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16",
         "neuralmagic/Meta-Llama-3.1-8B-Instruct-FP8",
@@ -50,6 +52,25 @@ fn one_model_under_its_many_names() {
         assert_eq!((model.parameters, model.origin), (LLAMA_8B, Origin::Catalogue), "{name}");
         assert!(model.shape.is_some() && model.base.is_none(), "{name}");
     }
+}
+
+#[test]
+fn padded_files_can_be_split() {
+    // 29696 is a multiple of 8 groups of 128; the 29568 of the unquantized model is not even of two.
+    for name in ["Qwen/Qwen2.5-72B-Instruct-AWQ", "/models/Qwen2.5-72B-Instruct-AWQ", "Qwen/Qwen2-VL-72B-Instruct-GPTQ-Int4"] {
+        let model = find(name);
+        let widest = model.shape.unwrap().layers[0].layer.tensors(8192).iter().map(|t| t.outputs).max();
+        assert_eq!(widest, Some(29696), "{name}");
+        assert!(model.quantization.is_some() && !model.quantization_is_named, "{name}");
+    }
+}
+
+#[test]
+fn recipes_for_nvfp4_differ_in_the_cache() {
+    assert_eq!(find("nvidia/Llama-3.1-8B-Instruct-FP4").cache, Some(Dtype::F8));
+    assert_eq!(find("someone/Qwen3-32B-NVFP4").cache, Some(Dtype::F8));
+    assert_eq!(find("RedHatAI/Qwen3-32B-NVFP4").cache, None);
+    assert_eq!(find("Qwen/Qwen3-32B-AWQ").cache, None);
 }
 
 #[test]
