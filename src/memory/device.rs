@@ -257,9 +257,11 @@ impl Device {
         }
         let asked = parts(text);
         let named = |row: &&Row| {
+            // What stands in brackets tells variants and machines apart, and is left out as a rule.
+            let plain = row.name.split(" (").next().map(|name| parts(name).model);
             let model = parts(row.name).model;
             let series = model.first().is_some_and(|first| SERIES.contains(&first.as_str()));
-            model == asked.model || series && model[1..] == asked.model
+            model == asked.model || plain.as_ref() == Some(&asked.model) || series && model[1..] == asked.model
         };
         let mut found: Vec<&'static Row> = DEVICES.iter().filter(named).collect();
         if asked.model.is_empty() || found.is_empty() {
@@ -485,7 +487,7 @@ fn unified(text: &str, found: &[&'static Row], asked: &Parts) -> Result<Device, 
     let memory = Bytes::gib(size);
     let total = if size <= 36 { memory * 2 / 3 } else { memory * 3 / 4 };
     Ok(Device {
-        name: format!("Apple {} {size}GB", one.name),
+        name: format!("Apple {} {size}GB", if found.len() > 1 { one.name.split(" (").next().unwrap_or(one.name) } else { one.name }),
         vendor: Vendor::Apple,
         total,
         margin: total / 50,

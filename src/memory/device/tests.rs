@@ -47,6 +47,8 @@ fn names_as_people_write_them() {
         ("7900 XTX", 23.9, 24.0),
         ("Arc A770 16GB", 15.0, 16.0),
         ("Apple M2 Max 64GB", 48.0, 48.0),
+        ("Apple M3 Max 64GB", 48.0, 48.0),
+        ("NVIDIA GB10", 119.6, 119.8),
         ("M1 Pro 32 GB", 21.3, 21.4),
         ("A100-SXM4-40GB MIG 1g.5gb", 4.7, 4.8),
         ("1g.10gb", 9.5, 9.6),
