@@ -21,7 +21,8 @@ allocation.
 
 **Fixed by** a shorter context (`--max-model-len` at what the log says is possible), a cache in 8 bits, a larger fraction of
 the device for the engine where nothing else is on it, weights that take less, or more devices. Where less than nothing is
-left for the cache, the weights and the profiling run fill the share already, and only the last three help.",
+left for the cache, the weights and the profiling run fill the share already, and only the last three help, or a shorter
+context where the profiling run is as long as that (vLLM before 0.8).",
     claim,
     headline,
     explanation,
@@ -41,6 +42,14 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
 /// Whether the cache was there and its tokens ran out while requests were served.
 fn ran_out_of_tokens(s: &Situation<'_>) -> bool {
     s.is(FactKind::KvCacheTooSmall) && s.phase() == Some(Phase::Serve)
+}
+
+/// Messages that say so without a figure: not one block is left.
+const NOTHING_LEFT: &[&str] = &["vllm-no-cache-blocks", "vllm-kv-autofit-failed"];
+
+/// Whether weights and the profiling run fill the engine's share already, so that no length of context fits.
+fn nothing_is_left(s: &Situation<'_>) -> bool {
+    s.figures.kv_available_bytes.map_or_else(|| NOTHING_LEFT.contains(&&*s.fact.rule), |bytes| bytes <= 0)
 }
 
 fn headline(s: &Situation<'_>) -> String {
@@ -69,6 +78,7 @@ fn headline(s: &Situation<'_>) -> String {
         (_, Some(available), ..) => format!("The {} left for the key-value cache are not enough", signed_size(available)),
         _ => match refusal_and_deficit(s) {
             Some(refusal) => format!("The key-value cache does not fit{}: {refusal}", on_device(s)),
+            None if nothing_is_left(s) => "Nothing is left for the key-value cache".to_owned(),
             None => "Not enough memory is left for the key-value cache".to_owned(),
         },
     }
@@ -97,8 +107,8 @@ fn explanation(s: &Situation<'_>) -> String {
             size(own.0),
             size(share.0)
         );
-    } else if f.kv_available_bytes.is_some_and(|bytes| bytes <= 0) {
-        text += " Weights and the profiling run fill the share already, so a shorter context alone is not enough.";
+    } else if nothing_is_left(s) {
+        text += " Weights and the profiling run fill the share already; a shorter context helps only as far as it makes the profiling run smaller.";
     }
     text + &held(s)
 }
@@ -113,10 +123,16 @@ fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
     let mut remedies = Vec::new();
     if ran_out_of_tokens(s) {
         remedies.push(advice("fewer-requests", "Run fewer requests at a time, with shorter prompts and answers", "All that run at one time share the cache.", "Throughput."));
-    } else if s.figures.kv_available_bytes.is_none_or(|bytes| bytes > 0) {
+    } else if !nothing_is_left(s) {
         remedies.push(advice("shorter-context", shorter, "One full context must fit; its cache grows with its length.", "Longer prompts and answers are refused."));
     }
     remedies.push(advice("larger-share", share, "What the engine may take above weights and activations becomes cache.", "Less room for peaks and for other programs."));
+    if nothing_is_left(s) {
+        remedies.push(advice("quantize", "Load the weights quantized", "What the weights free becomes cache.", "Some quality."));
+        remedies.push(advice("more-devices", "Split the model over more devices", "Each then holds its share of the weights.", "More hardware."));
+        remedies.push(advice("shorter-context", shorter, "It helps where the profiling run is as long as the context: in vLLM before 0.8.", "Longer prompts and answers are refused."));
+        return remedies;
+    }
     remedies.push(advice("smaller-cache", "Keep the cache in 8 bits, where the engine and card support it", "It takes half the bytes for each token.", "A little accuracy on long contexts."));
     remedies.push(advice("quantize", "Load the weights quantized", "What the weights free becomes cache.", "Some quality."));
     remedies
