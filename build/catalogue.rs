@@ -86,54 +86,40 @@ fn json(value: &toml::Value) -> Result<String, Box<dyn std::error::Error>> {
     })
 }
 
-/// The catalogue of devices, a CSV file whose only quoted fields are names and sources.
+/// The catalogue of devices.
 pub fn devices() -> Result<String, Box<dyn std::error::Error>> {
     let mut out = String::from("static DEVICES: &[Row] = &[\n");
-    let text = fs::read_to_string("src/memory/devices.csv")?;
-    let mut lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    if lines.next() != Some("name,vendor,label_gib,total_mib,spread_mib,arch,unified,basis,source") {
+    let mut table = csv::ReaderBuilder::new().comment(Some(b'#')).from_path("src/memory/devices.csv")?;
+    if table.headers()? != ["name", "vendor", "label_gib", "total_mib", "spread_mib", "arch", "unified", "basis", "source"].as_slice() {
         return Err("src/memory/devices.csv: other columns than expected".into());
     }
-    for line in lines {
-        let fields = fields(line);
-        let [name, vendor, label, total, spread, arch, unified, basis, source] = fields.as_slice() else {
-            return Err(format!("src/memory/devices.csv: not nine fields: {line}").into());
-        };
-        let (low, high) = label.split_once('-').unwrap_or((label, label));
-        let number = |text: &str| text.parse::<u64>().map_err(|e| format!("src/memory/devices.csv: {line}: `{text}`: {e}"));
+    for row in table.deserialize() {
+        let (name, vendor, label, total, spread, arch, unified, basis, source): DeviceRow = row?;
+        let (low, high) = label.split_once('-').unwrap_or((&label, &label));
+        let number = |text: &str| text.parse::<u64>().map_err(|e| format!("src/memory/devices.csv: {name}: `{text}`: {e}"));
         let vendor = match vendor.as_str() {
             "NVIDIA" => "Nvidia",
             "AMD" => "Amd",
             other @ ("Intel" | "Apple") => other,
-            other => return Err(format!("src/memory/devices.csv: {line}: `{other}` makes no devices").into()),
+            other => return Err(format!("src/memory/devices.csv: {name}: `{other}` makes no devices").into()),
         };
         let measured = match basis.as_str() {
             "measured" => true,
             "derived" => false,
-            other => return Err(format!("src/memory/devices.csv: {line}: `{other}` is no basis").into()),
+            other => return Err(format!("src/memory/devices.csv: {name}: `{other}` is no basis").into()),
         };
-        let total = if total.is_empty() { None } else { Some(number(total)?) };
         writeln!(
             out,
             "Row {{ name: {name:?}, vendor: Vendor::{vendor}, label: ({}, {}), total_mib: {total:?}, spread_mib: {}, arch: {arch:?}, unified: {}, measured: {measured}, source: {source:?} }},",
             number(low)?,
             number(high)?,
-            if spread.is_empty() { 0 } else { number(spread)? },
+            spread.unwrap_or(0),
             !unified.is_empty(),
         )?;
     }
     Ok(out + "];\n")
 }
 
-/// The fields of a line of CSV; quotes within quotes do not occur.
-fn fields(line: &str) -> Vec<String> {
-    let (mut out, mut quoted) = (vec![String::new()], false);
-    for c in line.chars() {
-        match c {
-            '"' => quoted = !quoted,
-            ',' if !quoted => out.push(String::new()),
-            _ => out.last_mut().into_iter().for_each(|field| field.push(c)),
-        }
-    }
-    out
-}
+/// Name, vendor, size on the box (or a range of them), MiB that drivers offer, MiB more that others do, architecture,
+/// whether memory is unified, basis, source.
+type DeviceRow = (String, String, String, Option<u64>, Option<u64>, String, String, String, String);

@@ -103,14 +103,14 @@ impl Run<'_> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let text = match std::fs::read_to_string(&args.table) {
-        Ok(text) => text,
+    let read = || csv::Reader::from_path(&args.table)?.deserialize().collect::<Result<Vec<Row>, csv::Error>>();
+    let rows = match read() {
+        Ok(rows) => rows,
         Err(error) => {
             println!("cannot read {}: {error}", args.table.display());
             return ExitCode::from(2);
         }
     };
-    let rows = table(&text);
     let named: Vec<&Row> = rows.iter().filter(|row| row["model_named"] == "yes").collect();
     println!("{} rows, {} of them with the model named; the others are left out", rows.len(), named.len());
 
@@ -426,29 +426,4 @@ fn version_by_date(notes: &str) -> Option<Version> {
         ("2026-08", Version(0, 24, 0)),
     ];
     known.into_iter().rfind(|(from, _)| *from <= month).map(|(_, version)| version)
-}
-
-/// A table with a header: commas between, quotes around what holds one.
-fn table(text: &str) -> Vec<Row> {
-    let mut records: Vec<Vec<String>> = vec![vec![String::new()]];
-    let mut quoted = false;
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let record = records.last_mut().expect("there is always a record");
-        let cell = record.last_mut().expect("a record always has a cell");
-        match (c, quoted) {
-            ('"', true) if chars.peek() == Some(&'"') => {
-                cell.push('"');
-                chars.next();
-            }
-            ('"', _) => quoted = !quoted,
-            (',', false) => record.push(String::new()),
-            ('\n', false) => records.push(vec![String::new()]),
-            ('\r', false) => {}
-            _ => cell.push(c),
-        }
-    }
-    records.retain(|record| record.len() > 1);
-    let header = records.remove(0);
-    records.into_iter().map(|record| header.iter().cloned().zip(record.into_iter().chain(std::iter::repeat(String::new()))).collect()).collect()
 }
