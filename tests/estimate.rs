@@ -280,10 +280,17 @@ fn any_version() -> impl Strategy<Value = Option<Version>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
+    /// At the same prefill step: by default vLLM's first engine splits prompts only if contexts are longer than 32,768, and
+    /// so takes less for such than for shorter ones. TGI before 3.0 is left out: its trial batch is of whole prompts, and so
+    /// many that together they reach the prefill step; few long ones may overshoot it by less than many short ones.
     #[test]
-    fn more_context_never_needs_less(model in any_model(), engine in any_engine(), version in any_version(), length in 1u64..200_000, more in 1u64..100_000) {
+    fn more_context_never_needs_less(
+        model in any_model(), engine in any_engine(), version in any_version(), batch in 256u64..20_000, length in 1u64..200_000, more in 1u64..100_000
+    ) {
+        let version = version.filter(|_| engine != Engine::Tgi);
         let at = |length| {
-            let e = estimate(&model, &h100(), &Setup { version, max_model_len: Some(length), ..Setup::new(engine) });
+            let setup = Setup { version, max_model_len: Some(length), max_num_batched_tokens: Some(batch), ..Setup::new(engine) };
+            let e = estimate(&model, &h100(), &setup);
             (e.fixed() + e.needed_cache.map_or(Bytes::ZERO, |f| f.bytes), e.probability.unwrap_or(1.0))
         };
         let (short, long) = (at(length), at(length + more));
