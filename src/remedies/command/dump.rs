@@ -352,7 +352,7 @@ fn argument(flag: &'static Flag, value: &Value, version: Version, dump: Dump) ->
             let words: Vec<String> = items.iter().map(plain).collect::<Option<_>>()?;
             match kind {
                 Kind::Integers => make(flag.name, vec![words.join(",")]),
-                Kind::List => make(flag.name, words),
+                Kind::List | Kind::Numbers => make(flag.name, words),
                 _ if words.len() == 1 => make(flag.name, words),
                 _ => None,
             }

@@ -139,12 +139,12 @@ impl Command {
             }
             Some("false") if switch => None,
             Some(to) => {
-                let values = if kind == Kind::List { to.split(' ').map(Word::text).collect() } else { vec![Word::text(to)] };
+                let values = if kind.is_list() { to.split(' ').map(Word::text).collect() } else { vec![Word::text(to)] };
                 let llama = table.is_some_and(|table| table.parser == Parser::Llama);
                 Some(Argument {
                     name: Some(name.clone()),
                     values,
-                    joined: !llama && (joined && kind != Kind::List || to.starts_with('-')),
+                    joined: !llama && (joined && !kind.is_list() || to.starts_with('-')),
                     origin: Origin::Added,
                 })
             }

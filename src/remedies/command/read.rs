@@ -371,7 +371,7 @@ pub(super) fn arguments(table: &'static Table, words: &[Word]) -> Vec<Argument> 
                     at += 1;
                 }
             }
-            Kind::List => {
+            Kind::List | Kind::Numbers => {
                 while let Some(value) = next(at) {
                     values.push(value.clone());
                     at += 1;
@@ -411,7 +411,8 @@ impl Command {
                 .is_some_and(|name| is_secret_name(&name.trim_start_matches('-').replace('-', "_")) && !name.ends_with("-file"));
             for word in &mut argument.values {
                 let Some(text) = word.literal() else { continue };
-                if flag.is_some_and(crate::remedies::flags::Flag::is_secret) || named {
+                // What the table knows, it knows: `--long-prefill-token-threshold` is no secret.
+                if flag.map_or(named, crate::remedies::flags::Flag::is_secret) {
                     let name = flag.map(|flag| flag.env).filter(|env| !env.is_empty()).map(str::to_owned);
                     let own = || argument.name.as_deref().unwrap_or_default().trim_start_matches('-').replace('-', "_").to_ascii_uppercase();
                     *word = Word::variable(name.unwrap_or_else(own));
