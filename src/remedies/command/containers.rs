@@ -278,6 +278,7 @@ fn manifest_container(object: &Value, kind: &str, path: &[&str], container: &Val
         path: path.iter().map(|key| (*key).to_owned()).collect(),
         container: of(container, "name").ok_or_else(|| unreadable("the container has no name"))?,
         own_command: !entrypoint.is_empty(),
+        startup_probe: None,
     };
     let image = of(container, "image").ok_or_else(|| unreadable("the container has no image"))?;
     let mut command = empty(Form::Kubernetes(place), Word::text(image));
@@ -322,6 +323,10 @@ pub(super) fn print_manifest(command: &Command, place: &KubernetesPlace) -> Resu
         added.filter_map(|variable: &Variable| Some(json!({"name": variable.name, "value": kubernetes_text(variable.value.as_ref()?)}))).collect();
     if !environment.is_empty() {
         container.insert("env".to_owned(), environment.into());
+    }
+    if let Some(port) = place.startup_probe {
+        let probe = json!({"httpGet": {"path": "/health", "port": port}, "periodSeconds": 10, "failureThreshold": 180});
+        container.insert("startupProbe".to_owned(), probe);
     }
     let mut pod = Map::new();
     let mut limits = Map::new();
