@@ -125,7 +125,12 @@ fn rebuild(case: &Case, deployment: &Deployment, engine: &str, dump: Dump, argum
             command.arguments.push(argument);
         }
     }
-    place_model(&mut command, arguments)?;
+    // What a runner of Ollama is given, the server is not.
+    if engine == "ollama" {
+        command.arguments.clear();
+    } else {
+        place_model(&mut command, arguments)?;
+    }
     Some(command)
 }
 

@@ -1,7 +1,7 @@
 //! The last gate: nothing is printed that its engine would refuse.
 
 use super::{Constraint, Flag, Kind, Parser, Table, Version, holds};
-use crate::remedies::command::{Argument, Command, Origin};
+use crate::remedies::command::{Argument, Command, Form, Origin, Word};
 
 /// What the command line does not tell, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,6 +115,9 @@ pub fn check(command: &Command, circumstances: &Circumstances) -> Vec<Problem> {
     if command.program.takes_flags() {
         arguments(table, &command.arguments, &versions, &mut problems);
         stray_words(command, &mut problems);
+    } else if table.parser == Parser::None && !command.program.takes_model() && command.form == Form::Shell {
+        let words = command.arguments.iter().filter_map(|argument| argument.name.clone().or_else(|| argument.values.first().map(Word::plain)));
+        problems.extend(words.map(|word| Problem::StrayWord { word }));
     }
     variables(command, table, &versions, &mut problems);
     for constraint in table.constraints {

@@ -5,6 +5,7 @@
 //! left out, with its remedy.
 
 mod exact;
+mod follow;
 mod ground;
 mod memory;
 
@@ -47,6 +48,7 @@ pub fn remedies(occasion: &Occasion<'_>, words: Vec<Remedy>) -> Vec<Remedy> {
         }
     }
     planned.truncate(MOST);
+    follow::follow_up(occasion, &mut planned);
     planned
 }
 
@@ -87,7 +89,7 @@ impl Occasion<'_> {
             None => (None, self.as_logged(changes, circumstances)?),
         };
         let Words { id, title, rationale, tradeoff } = words;
-        Some(Remedy { id: id.to_owned(), title, rationale, tradeoff: tradeoff.to_owned(), command, changes, fit: None })
+        Some(Remedy { id: id.to_owned(), title, rationale, tradeoff: tradeoff.to_owned(), command, changes, verify: String::new(), otherwise: String::new(), fit: None })
     }
 
     /// Changes with the values that the log shows, if the engine takes them on a plain command.

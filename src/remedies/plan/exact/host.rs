@@ -2,6 +2,7 @@
 
 use super::{aid, fix, weights_on_disk};
 use crate::post_mortem::Remedy;
+use crate::remedies::flags::Version;
 use crate::remedies::plan::{Occasion, Words};
 use crate::units::size;
 
@@ -51,7 +52,13 @@ fn no_swap_space(occasion: &Occasion<'_>) -> Option<Remedy> {
     if occasion.engine() != "vllm" {
         return None;
     }
-    let given = occasion.command.and_then(|command| command.value_of("--swap-space"));
+    let command = occasion.command?;
+    // From 0.8 on, nothing is kept there.
+    let version = command.version.as_deref().or(occasion.deployment.engine_version.as_deref()).and_then(Version::parse)?;
+    if version >= Version::parse("0.8.0")? {
+        return None;
+    }
+    let given = command.value_of("--swap-space");
     let now = given.unwrap_or_else(|| "4".to_owned());
     if now.parse::<f64>().ok()? <= 0.0 {
         return None;
@@ -62,8 +69,6 @@ fn no_swap_space(occasion: &Occasion<'_>) -> Option<Remedy> {
         rationale: format!("{now} GiB are pinned for each device as room for preempted requests; a request that is preempted can be computed again instead."),
         tradeoff: "Beam search and several answers at a time may need it.",
     };
-    // Releases that no longer have it have no need of it.
-    occasion.command?;
     fix(occasion, words, &[("--swap-space", "0")])
 }
 

@@ -194,13 +194,10 @@ pub(super) fn transport(occasion: &Occasion<'_>) -> Option<Remedy> {
 // ------------------------------------------------------------------------------------------------------------ packages
 
 /// What messages name, and the package that brings it. A name from a log is never installed as it stands.
-const PACKAGES: [(&str, &str); 24] = [
+const PACKAGES: [(&str, &str); 20] = [
     ("bitsandbytes", "bitsandbytes"),
     ("accelerate", "accelerate"),
     ("flash_attn", "flash-attn"),
-    ("flashinfer", "flashinfer-python"),
-    ("xformers", "xformers"),
-    ("triton", "triton"),
     ("ninja", "ninja"),
     ("Ninja", "ninja"),
     ("PIL", "pillow"),
@@ -218,7 +215,6 @@ const PACKAGES: [(&str, &str); 24] = [
     ("soundfile", "soundfile"),
     ("mistral_common", "mistral-common"),
     ("qwen_vl_utils", "qwen-vl-utils"),
-    ("torchvision", "torchvision"),
 ];
 
 /// The package, where it is one that engines are known to need.
@@ -246,7 +242,11 @@ pub(super) fn package(occasion: &Occasion<'_>) -> Option<Remedy> {
         ),
         tradeoff: "Other packages may want another release of it.",
     };
-    Some(aid(words, (!in_container).then(|| format!("python3 -m pip install --upgrade {package}"))))
+    Some(aid(words, (!in_container).then(|| {
+        // It is built against the PyTorch that is there.
+        let how = if *package == "flash-attn" { " --no-build-isolation" } else { "" };
+        format!("python3 -m pip install --upgrade{how} {package}")
+    })))
 }
 
 fn compiler() -> Words {

@@ -44,7 +44,7 @@ fn written_out(occasion: &Occasion<'_>) -> Option<Remedy> {
     };
     let words = Words {
         id: "give-template",
-        title: "Give the template with the command (--chat-template)".to_owned(),
+        title: if speaks_chatml { "Give the template with the command (--chat-template)" } else { "Give a stand-in with the command (--chat-template)" }.to_owned(),
         rationale: format!("{why} It needs no file."),
         tradeoff: "Answers are only as good as the template is like what the model was trained on.",
     };
