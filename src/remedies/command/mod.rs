@@ -180,7 +180,8 @@ pub struct Command {
 fn in_words(words: &[Word]) -> impl Iterator<Item = &str> {
     words.iter().flat_map(|word| &word.0).filter_map(|piece| match piece {
         Piece::Variable(name) => Some(name.as_str()),
-        Piece::Text(_) => None,
+        // What has a fallback need not be set.
+        Piece::Text(_) | Piece::Fallback(..) => None,
     })
 }
 
@@ -212,7 +213,10 @@ impl Command {
     pub fn of(case: &Case, deployment: &Deployment, launch: Option<&Launch>) -> Option<Self> {
         if let Some(launch) = launch {
             let mut command = Command::given(launch).ok()?;
-            command.version = command.version.or_else(|| deployment.engine_version.clone());
+            // A tag that a variable may change says less than the log.
+            let is_open = command.container.as_ref().is_some_and(|container| container.image.has_variable());
+            let said = deployment.engine_version.clone();
+            command.version = if is_open { said.or(command.version) } else { command.version.or(said) };
             return Some(command);
         }
         dump::of(case, deployment)

@@ -164,7 +164,7 @@ fn container(command: &mut Command, runtime: Vec<Word>, words: &[Word], trust: T
             }
         }
     };
-    let name = image.plain();
+    let name = image.with_fallbacks();
     let of_image = Table::of_image(&name);
     if trust == Trust::Log && of_image.is_none() {
         return Err(Problem::Unreadable("the log names an image that is not an engine's own".to_owned()));
@@ -176,7 +176,7 @@ fn container(command: &mut Command, runtime: Vec<Word>, words: &[Word], trust: T
 
 /// What runs in a container whose image and environment are set.
 pub(super) fn inside(command: &mut Command, entrypoint: Option<&Word>, rest: &[Word], trust: Trust) -> Result<(), Problem> {
-    let name = command.container.as_ref().map(|container| container.image.plain()).unwrap_or_default();
+    let name = command.container.as_ref().map(|container| container.image.with_fallbacks()).unwrap_or_default();
     let table = Table::of_image(&name).or_else(|| table_of_name(&name));
     let tag = tag(&name);
     command.version = tag.and_then(version_of_tag);

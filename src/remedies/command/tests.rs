@@ -224,6 +224,16 @@ fn compose_files() {
     let list = "services:\n  a:\n    image: vllm/vllm-openai:v0.10.2\n    command: [\"--model\", \"a/b\", \"--max-model-len\", \"4096\"]\n";
     let command = Command::given(&Launch::Compose(list.into())).unwrap();
     assert!(written(&command, &[change("--max-model-len", "2048")]).unwrap().ends_with("- --max-model-len\n      - \"2048\""));
+    let open = "services:\n  a:\n    image: vllm/vllm-openai:${TAG:-v0.10.2}\n    command: --model ${MODEL:-a/b} --max-model-len ${LENGTH-8192} --port $PORT\n    environment: [\"HF_HOME=${CACHE:-/data}\"]\n";
+    let command = Command::given(&Launch::Compose(open.into())).unwrap();
+    assert_eq!((command.version.as_deref(), command.needs_set()), (Some("0.10.2"), vec!["PORT"]));
+    assert_eq!(
+        written(&command, &[change("--max-num-seqs", "8")]).unwrap(),
+        "services:\n  a:\n    image: \"vllm/vllm-openai:${TAG:-v0.10.2}\"\n    command:\n      - --model\n      - \"${MODEL:-a/b}\"\n      - --max-model-len\n      - \"${LENGTH-8192}\"\n      - --port\n      - \"${PORT}\"\n      - --max-num-seqs\n      - \"8\""
+    );
+    for strange in ["${X:-$(id)}", "${X:-a b}", "${X:?must be set}", "${X:=1}", "${X/a/b}", "${X:-a;b}"] {
+        assert!(Command::given(&Launch::Compose(list.replace("a/b", strange))).is_err(), "{strange}");
+    }
     for none in ["", "a: [", "services: {}", "services:\n  web:\n    image: nginx\n"] {
         assert!(Command::given(&Launch::Compose(none.into())).is_err());
     }
@@ -294,6 +304,9 @@ fn power_shell() {
     assert!(printed.contains(" `\n  -v \"${PWD}/data:/data\" `\n  -e HF_TOKEN `\n") && printed.contains("--model 'a b/c'"), "{printed}");
     let command = read("CUDA_VISIBLE_DEVICES=0,1 vllm serve a/b");
     assert_eq!(command.write(&[], Shell::PowerShell, &Circumstances::default()).unwrap().text, "$env:CUDA_VISIBLE_DEVICES = '0,1'\nvllm serve a/b");
+    let open = read("vllm serve ${MODEL:-a/b} --dtype half");
+    assert_eq!(written(&open, &[change("--dtype", "auto")]).unwrap(), "vllm serve \"${MODEL:-a/b}\" --dtype auto");
+    assert!(open.write(&[], Shell::PowerShell, &Circumstances::default()).is_err());
     assert!(read("vllm serve a/b --hf-overrides '{\"a\":1}'").write(&[], Shell::PowerShell, &Circumstances::default()).is_err());
 }
 

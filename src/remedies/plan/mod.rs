@@ -64,7 +64,8 @@ impl Occasion<'_> {
                 _ => None,
             }
         };
-        self.command.and_then(|command| command.value_of(flag)).or_else(printed).filter(|value| !matches!(value.as_str(), "None" | "null" | ""))
+        // What a variable holds, only the log can tell.
+        self.command.and_then(|command| command.value_of(flag)).filter(|value| !value.contains('$')).or_else(printed).filter(|value| !matches!(value.as_str(), "None" | "null" | ""))
     }
 
     fn number(&self, flag: &str) -> Option<u64> {
