@@ -145,7 +145,7 @@ impl<'o> Analyzer<'o> {
         let (case, source) = self.read(reader, name)?;
         let verdicts = arbiter::verdicts(&case);
         let run = verdicts.first().map(|v| &case.runs[v.run]).or(case.runs.last());
-        let command = Command::of(&case, &self.deployment(&case, run), self.options.launch.as_ref());
+        let command = Command::of(&case, run, &self.deployment(&case, run), self.options.launch.as_ref());
         Ok((self.report(&case, &verdicts, source), command))
     }
 
@@ -193,7 +193,7 @@ impl<'o> Analyzer<'o> {
             let deployment = own.as_ref().unwrap_or(&deployment);
             let figures = case.figures_at(other, verdict.decisive, &verdict.proof);
             let own_need = needed(case, verdict, deployment, &figures);
-            let command = Command::of(case, deployment, self.options.launch.as_ref().filter(|_| own.is_none()));
+            let command = Command::of(case, Some(other), deployment, self.options.launch.as_ref().filter(|_| own.is_none()));
             incidents.push(incident(case, verdict, deployment, figures, own_need.as_ref(), command.as_ref(), self.options.shell));
             if index == 0 {
                 need = own_need;

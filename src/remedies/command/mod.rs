@@ -18,7 +18,7 @@ pub use edit::Change;
 pub use shell::{Shell, split};
 pub use word::{Piece, Word};
 
-use crate::case::Case;
+use crate::case::{Case, Run};
 use crate::extract::arguments::{Arguments, Value};
 use crate::post_mortem::Deployment;
 use crate::remedies::flags::{Circumstances, Problem, Table, check};
@@ -208,9 +208,9 @@ pub enum Launch {
 }
 
 impl Command {
-    /// The command of a log: the one that the user gave, else one that the log echoes, else one rebuilt from the arguments
+    /// The command of a run: the one that the user gave, else one that the log echoes, else one rebuilt from the arguments
     /// that the engine printed.
-    pub fn of(case: &Case, deployment: &Deployment, launch: Option<&Launch>) -> Option<Self> {
+    pub fn of(case: &Case, run: Option<&Run>, deployment: &Deployment, launch: Option<&Launch>) -> Option<Self> {
         if let Some(launch) = launch {
             let mut command = Command::given(launch).ok()?;
             // A tag that a variable may change says less than the log.
@@ -219,7 +219,7 @@ impl Command {
             command.version = if is_open { said.or(command.version) } else { command.version.or(said) };
             return Some(command);
         }
-        dump::of(case, deployment)
+        dump::of(case, run, deployment)
     }
 
     /// The command that the user gave.

@@ -1,6 +1,6 @@
 //! Reading a shell's command line without running it, and writing one that a shell reads as meant.
 
-use super::word::{Piece, Word, is_variable};
+use super::word::{Piece, Word};
 use crate::remedies::flags::Problem;
 
 /// Words of one command line beyond this number are refused.

@@ -55,7 +55,11 @@ fn flags_come_in_sets_that_satisfy_one_another() {
     assert!(!broken(&TGI.replace("2.4.1", "3.3.7")));
     assert!(!broken(&TGI.replace("-p 8080", "-e PREFILL_CHUNKING=1 -p 8080")));
     let alone = [change("--max-batch-prefill-tokens", "512")];
-    assert!(matches!(written(&read(TGI), &alone), Err(Problem::Broken { constraint: "prefill-says-its-input", .. })));
+    let open = TGI.replace(" --max-total-tokens 8192", "");
+    assert!(matches!(written(&read(&open), &alone), Err(Problem::Broken { constraint: "prefill-says-its-input", .. })));
+    // Its warm-up fails on a total without an input.
+    assert!(matches!(written(&read(TGI), &[]), Err(Problem::Broken { constraint: "total-says-its-input", .. })));
+    assert!(written(&read(&TGI.replace("2.4.1", "3.3.7")), &[]).is_ok());
     assert!(matches!(written(&read(TGI), &[change("--max-input-tokens", "9000")]), Err(Problem::Broken { constraint: "input-below-total", .. })));
     assert!(matches!(written(&read(TGI), &[change("--quantize", "awq"), change("--dtype", "float16")]), Err(Problem::Broken { .. })));
     let vllm = "vllm serve acme/owl-7b --max-model-len 8192";
@@ -259,11 +263,11 @@ fn kubernetes_manifests() {
 
 #[test]
 fn inspected_containers() {
-    let json = r#"[{"Name":"/tgi","Config":{"Image":"ghcr.io/huggingface/text-generation-inference:2.4.1","Cmd":["--model-id","a/b","--quantize","eetq"],"Env":["HF_TOKEN=hf_aB3dE5fG7hI9jK1lM3nO5pQ7","PATH=/usr/bin","PORT=80","MAX_TOTAL_TOKENS=4096"],"Entrypoint":["/tgi-entrypoint.sh"]},"HostConfig":{"Binds":["/srv/data:/data"],"ShmSize":1073741824,"IpcMode":"private","PortBindings":{"80/tcp":[{"HostIp":"","HostPort":"8080"}]},"DeviceRequests":[{"Count":0,"DeviceIDs":["0","1"]}]}}]"#;
+    let json = r#"[{"Name":"/tgi","Config":{"Image":"ghcr.io/huggingface/text-generation-inference:3.3.7","Cmd":["--model-id","a/b","--quantize","eetq"],"Env":["HF_TOKEN=hf_aB3dE5fG7hI9jK1lM3nO5pQ7","PATH=/usr/bin","PORT=80","MAX_TOTAL_TOKENS=4096"],"Entrypoint":["/tgi-entrypoint.sh"]},"HostConfig":{"Binds":["/srv/data:/data"],"ShmSize":1073741824,"IpcMode":"private","PortBindings":{"80/tcp":[{"HostIp":"","HostPort":"8080"}]},"DeviceRequests":[{"Count":0,"DeviceIDs":["0","1"]}]}}]"#;
     let command = Command::given(&Launch::Inspect(json.into())).unwrap();
     assert_eq!(
         written(&command, &[removed("--quantize")]).unwrap(),
-        "docker run \\\n  --name tgi \\\n  --gpus '\"device=0,1\"' \\\n  --shm-size 1073741824 \\\n  -p 8080:80 \\\n  -v /srv/data:/data \\\n  -e HF_TOKEN \\\n  -e MAX_TOTAL_TOKENS=4096 \\\n  ghcr.io/huggingface/text-generation-inference:2.4.1 \\\n  --model-id a/b"
+        "docker run \\\n  --name tgi \\\n  --gpus '\"device=0,1\"' \\\n  --shm-size 1073741824 \\\n  -p 8080:80 \\\n  -v /srv/data:/data \\\n  -e HF_TOKEN \\\n  -e MAX_TOTAL_TOKENS=4096 \\\n  ghcr.io/huggingface/text-generation-inference:3.3.7 \\\n  --model-id a/b"
     );
 }
 
