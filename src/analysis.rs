@@ -366,7 +366,15 @@ fn memory(case: &Case, verdict: Option<&Verdict>, figures: &Figures, need: Optio
     )
 }
 
-fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment, figures: Figures, need: Option<&Need>, command: Option<&Command>, shell: Shell) -> Incident {
+fn incident(
+    case: &Case,
+    verdict: &Verdict,
+    deployment: &Deployment,
+    figures: Figures,
+    need: Option<&Need>,
+    command: Option<&Command>,
+    shell: Shell,
+) -> Incident {
     let run = &case.runs[verdict.run];
     let fact = &case.facts[verdict.decisive];
     let situation =

@@ -8,7 +8,7 @@ use std::process::{Command as Process, Stdio};
 use std::sync::LazyLock;
 
 use oomdoc::analysis::Analyzer;
-use oomdoc::remedies::command::{Command, Trust, split};
+use oomdoc::remedies::command::{Change, Command, Trust, split};
 use oomdoc::remedies::flags::{Circumstances, check};
 use oomdoc::source::Reader;
 use oomdoc::{Options, PostMortem};
@@ -170,7 +170,10 @@ fn documents_are_corrected() {
     let remedy = first("weight-oom/seed-002-vllm-0.11.0-unquantized-linear");
     let text = remedy.command.unwrap();
     assert!(text.contains("--quantization bitsandbytes") && !text.contains("--quantize ") && !text.contains("--load-format awq"), "{text}");
-    assert!(remedy.changes.iter().any(|change| change.flag == "--gpu-memory-utilization" && change.from.as_deref() == Some("0.5")));
+    let log = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/weight-oom/seed-002-vllm-0.11.0-unquantized-linear/input.log")).unwrap();
+    let report = analyze(log);
+    let raises = |change: &Change| change.flag == "--gpu-memory-utilization" && change.from.as_deref() == Some("0.5");
+    assert!(report.incidents[0].remedies.iter().flat_map(|remedy| &remedy.changes).any(raises));
     // Mixtral does not fit into 24 GB, in 4 bits neither: no command says that it does.
     for fixture in ["meta-tensor-offload/seed-004-transformers-mixtral", "quantized-offload-refused/seed-004-transformers-mixtral"] {
         let log = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture).join("input.log")).unwrap();

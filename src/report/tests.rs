@@ -55,7 +55,17 @@ fn evidence(line: u64, role: Role, rule: &str, text: &str) -> Evidence {
 }
 
 fn remedy(id: &str, title: &str, rationale: &str, tradeoff: &str, changes: Vec<Change>) -> Remedy {
-    Remedy { id: id.into(), title: title.into(), rationale: rationale.into(), tradeoff: tradeoff.into(), command: None, changes, verify: "It answers.".into(), otherwise: "Ask.".into(), fit: None }
+    Remedy {
+        id: id.into(),
+        title: title.into(),
+        rationale: rationale.into(),
+        tradeoff: tradeoff.into(),
+        command: None,
+        changes,
+        verify: "It answers.".into(),
+        otherwise: "Ask.".into(),
+        fit: None,
+    }
 }
 
 fn change(flag: &str, from: Option<&str>, to: Option<&str>) -> Change {

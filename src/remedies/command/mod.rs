@@ -299,7 +299,8 @@ impl Command {
             target.map(|(_, path)| path.to_owned()).or_else(|| text.split(':').nth(1).map(str::to_owned))
         };
         let mut options = self.container.iter().flat_map(|container| &container.options).filter(is);
-        options.any(|option| option.values.first().map(Word::plain).and_then(inside).is_some_and(|path| folder.starts_with(path.trim_end_matches('/'))))
+        options
+            .any(|option| option.values.first().map(Word::plain).and_then(inside).is_some_and(|path| folder.starts_with(path.trim_end_matches('/'))))
     }
 
     /// The model, as the command names it.

@@ -255,7 +255,9 @@ fn power_shell(word: &Word) -> Result<String, Problem> {
 /// Groups of words as one command, a group never torn; over several lines when one would be too long.
 pub(super) fn lay_out(groups: &[String], shell: Shell) -> String {
     let one = groups.join(" ");
-    if one.chars().count() <= 80 || groups.len() < 2 {
+    // A report breaks what is too long for it as `sh` wants it.
+    let most = if shell == Shell::Sh { 80 } else { 60 };
+    if one.chars().count() <= most || groups.len() < 2 {
         return one;
     }
     groups.join(if shell == Shell::Sh { " \\\n  " } else { " `\n  " })

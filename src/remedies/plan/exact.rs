@@ -8,10 +8,10 @@ mod platform;
 mod serving;
 
 use super::{Occasion, Words};
+use crate::memory::Model;
 use crate::memory::catalogue::UserCatalogue;
 use crate::memory::estimate::Verdict;
 use crate::memory::format::Dtype;
-use crate::memory::Model;
 use crate::post_mortem::{Fit, Phase, Remedy};
 
 /// The fixes that are known, those that run first.
@@ -41,7 +41,7 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Vec<Remedy> {
         "port-in-use" => vec![platform::port(occasion)],
         "template-error" => serving::template(occasion),
         "overload" => vec![serving::load(occasion)],
-        "unknown" | "internal-error" => vec![serving::more_log(occasion)],
+        "unknown" => vec![serving::more_log(occasion)],
         "integer-overflow" => vec![numbers::other_numerics(occasion)],
         "nan-logits" => vec![numbers::more_range(occasion)],
         "graph-capture-oom" if occasion.engine() == "tgi" => vec![no_graphs(occasion)],
@@ -145,9 +145,7 @@ fn context_that_holds(occasion: &Occasion<'_>) -> Option<Remedy> {
     let words = Words {
         id: "shorter-context",
         title: format!("Limit the context to {length} tokens"),
-        rationale: format!(
-            "By the engine's own figures the cache holds {holds} tokens, and one context must fit. It worked when the server comes up."
-        ),
+        rationale: format!("By the engine's own figures the cache holds {holds} tokens, and one context must fit."),
         tradeoff: "Longer prompts and answers are refused.",
     };
     let mut remedy = fix(occasion, words, &changes)?;
@@ -182,7 +180,7 @@ fn share_that_is_free(occasion: &Occasion<'_>) -> Option<Remedy> {
     let words = Words {
         id: "smaller-share",
         title: format!("Give the engine only what is free (--gpu-memory-utilization {value})"),
-        rationale: format!("{} It worked when the log says `Application startup complete`.", super::sentence(&fit)),
+        rationale: super::sentence(&fit),
         tradeoff: "Less key-value cache.",
     };
     let mut remedy = fix(occasion, words, &[("--gpu-memory-utilization", &value)])?;
@@ -231,10 +229,7 @@ fn four_bits(occasion: &Occasion<'_>) -> Option<Remedy> {
     let words = Words {
         id: if occasion.cause == "weight-oom" { "quantize" } else { "fit-on-device" },
         title: "Load the model in 4 bits, so that all of it is on the device".to_owned(),
-        rationale: format!(
-            "{} What is not offloaded always has its data. It worked when `model.hf_device_map` names no cpu and no disk.",
-            super::sentence(&fit)
-        ),
+        rationale: format!("{} What is not offloaded always has its data.", super::sentence(&fit)),
         tradeoff: "Some quality.",
     };
     let changes = [("load_in_4bit", "true"), ("bnb_4bit_quant_type", "nf4"), ("bnb_4bit_compute_dtype", "float16"), ("device_map", "auto")];

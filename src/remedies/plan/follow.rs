@@ -79,10 +79,11 @@ fn of_cause(cause: &str) -> Option<&'static str> {
 
 /// The line that an engine prints when it is up, or that requests are served where it was up.
 fn came_up(occasion: &Occasion<'_>) -> String {
-    if occasion.situation.phase() == Some(Phase::Serve) {
+    let engine = occasion.deployment.engine.as_deref();
+    if occasion.situation.phase() == Some(Phase::Serve) && crate::case::deployment::is_server(engine) {
         return "The requests that failed are served under the same load.".to_owned();
     }
-    let line = match occasion.deployment.engine.as_deref().unwrap_or_default() {
+    let line = match engine.unwrap_or_default() {
         "vllm" => "The log says `Application startup complete`.",
         "tgi" => "The log of the router says `Connected`.",
         "sglang" => "The log says `The server is fired up and ready to roll!`.",
@@ -112,7 +113,8 @@ fn memory(occasion: &Occasion<'_>, remedy: &Remedy) -> String {
 /// What is left when no remedy helped.
 fn last_resort(cause: &str) -> &'static str {
     match cause {
-        "weight-oom" | "prefill-oom" | "kv-cache-oom" | "sampler-oom" | "graph-capture-oom" | "inference-oom" | "training-oom" | "fragmentation-oom" => {
+        "weight-oom" | "prefill-oom" | "kv-cache-oom" | "sampler-oom" | "graph-capture-oom" | "inference-oom" | "training-oom"
+        | "fragmentation-oom" => {
             "Read the new log with this tool: its figures show how much is missing. Then take a smaller model, or a device with more memory."
         }
         "gpu-occupied" => "Restart the machine or the container runtime: memory of a process that died badly can stay taken.",

@@ -65,7 +65,11 @@ impl Occasion<'_> {
             }
         };
         // What a variable holds, only the log can tell.
-        self.command.and_then(|command| command.value_of(flag)).filter(|value| !value.contains('$')).or_else(printed).filter(|value| !matches!(value.as_str(), "None" | "null" | ""))
+        self.command
+            .and_then(|command| command.value_of(flag))
+            .filter(|value| !value.contains('$'))
+            .or_else(printed)
+            .filter(|value| !matches!(value.as_str(), "None" | "null" | ""))
     }
 
     fn number(&self, flag: &str) -> Option<u64> {
@@ -90,7 +94,17 @@ impl Occasion<'_> {
             None => (None, self.as_logged(changes, circumstances)?),
         };
         let Words { id, title, rationale, tradeoff } = words;
-        Some(Remedy { id: id.to_owned(), title, rationale, tradeoff: tradeoff.to_owned(), command, changes, verify: String::new(), otherwise: String::new(), fit: None })
+        Some(Remedy {
+            id: id.to_owned(),
+            title,
+            rationale,
+            tradeoff: tradeoff.to_owned(),
+            command,
+            changes,
+            verify: String::new(),
+            otherwise: String::new(),
+            fit: None,
+        })
     }
 
     /// Changes with the values that the log shows, if the engine takes them on a plain command.

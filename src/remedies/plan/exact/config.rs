@@ -18,7 +18,9 @@ use crate::remedies::plan::{Occasion, Words};
 pub(super) fn context(occasion: &Occasion<'_>) -> Vec<Option<Remedy>> {
     match occasion.engine() {
         "tgi" => vec![budgets(occasion)],
-        "vllm" => vec![models_own_length(occasion), batch_holds_a_prompt(occasion), threshold(occasion), draft_tokens(occasion), longer_requests(occasion)],
+        "vllm" => {
+            vec![models_own_length(occasion), batch_holds_a_prompt(occasion), threshold(occasion), draft_tokens(occasion), longer_requests(occasion)]
+        }
         "sglang" => vec![whole_pages(occasion)],
         _ => Vec::new(),
     }
@@ -242,7 +244,9 @@ fn upgrade(occasion: &Occasion<'_>, words: Words, to: &str) -> Option<Remedy> {
     let official = "vllm/vllm-openai";
     match occasion.command.map(|command| command.container.as_ref().map(|own| own.image.plain())) {
         // An image of one's own is to be built anew.
-        Some(Some(image)) if crate::remedies::flags::repository(&image) == official => fix(occasion, words, &[("image", &format!("{official}:v{to}"))]),
+        Some(Some(image)) if crate::remedies::flags::repository(&image) == official => {
+            fix(occasion, words, &[("image", &format!("{official}:v{to}"))])
+        }
         Some(Some(_)) => None,
         Some(None) | None => Some(super::aid(words, Some(format!("pip install --upgrade 'vllm=={to}'")))),
     }
@@ -355,7 +359,10 @@ pub(super) fn meant_value(occasion: &Occasion<'_>) -> Option<Remedy> {
     let found = table.find(flag)?.flag;
     let values = found.values(version);
     let plain = |text: &str| text.to_ascii_lowercase().replace("fp16", "float16").replace("bf16", "bfloat16").replace(['-', '_'], "");
-    let meant = values.iter().find(|value| plain(value) == plain(wrong)).or_else(|| values.iter().filter(|value| edits(value, wrong) == 1).max_by_key(|v| v.len()))?;
+    let meant = values
+        .iter()
+        .find(|value| plain(value) == plain(wrong))
+        .or_else(|| values.iter().filter(|value| edits(value, wrong) == 1).max_by_key(|v| v.len()))?;
     let words = Words {
         id: "meant-value",
         title: format!("Write {} {meant}", found.name),

@@ -66,7 +66,9 @@ fn no_swap_space(occasion: &Occasion<'_>) -> Option<Remedy> {
     let words = Words {
         id: "no-swap-space",
         title: "Pin no host memory for the cache (--swap-space 0)".to_owned(),
-        rationale: format!("{now} GiB are pinned for each device as room for preempted requests; a request that is preempted can be computed again instead."),
+        rationale: format!(
+            "{now} GiB are pinned for each device as room for preempted requests; a request that is preempted can be computed again instead."
+        ),
         tradeoff: "Beam search and several answers at a time may need it.",
     };
     fix(occasion, words, &[("--swap-space", "0")])

@@ -59,7 +59,9 @@ fn mounted(occasion: &Occasion<'_>) -> Option<Remedy> {
     let words = Words {
         id: "mount-models",
         title: format!("Mount {folder} into the container"),
-        rationale: format!("{model} is no folder inside it, so the engine takes it for a name on the hub. This takes the host's folder of the same name."),
+        rationale: format!(
+            "{model} is no folder inside it, so the engine takes it for a name on the hub. This takes the host's folder of the same name."
+        ),
         tradeoff: "None, if that is where the model is.",
     };
     fix(occasion, words, &[("--volume", &format!("{folder}:{folder}:ro"))])
@@ -108,7 +110,10 @@ pub(super) fn fetch_again(occasion: &Occasion<'_>) -> Option<Remedy> {
             Some(aid(words("Ollama compares checksums and fetches what differs."), Some(format!("ollama rm {model} && ollama pull {model}"))))
         }
         "vllm" | "sglang" | "transformers" if is_repository(model) && occasion.command.is_none_or(|command| command.container.is_none()) => {
-            Some(aid(words("`hf` comes with huggingface_hub 0.34 and later; before it is `huggingface-cli`."), Some(format!("hf download {model} --force-download"))))
+            Some(aid(
+                words("`hf` comes with huggingface_hub 0.34 and later; before it is `huggingface-cli`."),
+                Some(format!("hf download {model} --force-download")),
+            ))
         }
         _ => None,
     }

@@ -38,7 +38,9 @@ fn newer_driver(found: Option<u64>) -> Option<Remedy> {
     let words = Words {
         id: "newer-driver",
         title: format!("Upgrade the host's NVIDIA driver: at least {}", pairs.join(", ")),
-        rationale: format!("The one that is there runs programs of CUDA {major}.{minor} and before. `nvidia-smi` shows driver and CUDA in its first lines."),
+        rationale: format!(
+            "The one that is there runs programs of CUDA {major}.{minor} and before. `nvidia-smi` shows driver and CUDA in its first lines."
+        ),
         tradeoff: "An upgrade of the host, with a restart. An image or wheel that was built for the older CUDA needs none.",
     };
     Some(aid(words, None))
@@ -149,12 +151,17 @@ pub(super) fn other_back_end(occasion: &Occasion<'_>) -> Option<Remedy> {
         tradeoff: "They may be slower than those that were asked for.",
     };
     match occasion.engine() {
-        "sglang" | "vllm" if occasion.value("--attention-backend").is_some() && text.to_ascii_lowercase().contains("backend") => {
-            fix(occasion, words("without --attention-backend", "The one that was asked for does not run on this card."), &[("--attention-backend", "")])
-        }
+        "sglang" | "vllm" if occasion.value("--attention-backend").is_some() && text.to_ascii_lowercase().contains("backend") => fix(
+            occasion,
+            words("without --attention-backend", "The one that was asked for does not run on this card."),
+            &[("--attention-backend", "")],
+        ),
         "tgi" if text.contains("requires flash attention") => fix(
             occasion,
-            words("USE_FLASH_ATTENTION=false", "The card has no kernels of FlashAttention 2; without it TGI uses those of transformers, where the model has them."),
+            words(
+                "USE_FLASH_ATTENTION=false",
+                "The card has no kernels of FlashAttention 2; without it TGI uses those of transformers, where the model has them.",
+            ),
             &[("USE_FLASH_ATTENTION", "false")],
         ),
         _ => None,
@@ -242,11 +249,14 @@ pub(super) fn package(occasion: &Occasion<'_>) -> Option<Remedy> {
         ),
         tradeoff: "Other packages may want another release of it.",
     };
-    Some(aid(words, (!in_container).then(|| {
-        // It is built against the PyTorch that is there.
-        let how = if *package == "flash-attn" { " --no-build-isolation" } else { "" };
-        format!("python3 -m pip install --upgrade{how} {package}")
-    })))
+    Some(aid(
+        words,
+        (!in_container).then(|| {
+            // It is built against the PyTorch that is there.
+            let how = if *package == "flash-attn" { " --no-build-isolation" } else { "" };
+            format!("python3 -m pip install --upgrade{how} {package}")
+        }),
+    ))
 }
 
 fn compiler() -> Words {

@@ -23,7 +23,9 @@ fn own_template(occasion: &Occasion<'_>) -> Option<Remedy> {
     let words = Words {
         id: "own-template",
         title: "Leave --chat-template out: the model's own template is used".to_owned(),
-        rationale: format!("{path} cannot be opened where the server runs. If you need that one, make the file readable there: in a container, mount its folder."),
+        rationale: format!(
+            "{path} cannot be opened where the server runs. If you need that one, make the file readable there: in a container, mount its folder."
+        ),
         tradeoff: "What your template added, such as tools, is missing.",
     };
     fix(occasion, words, &[("--chat-template", "")])
@@ -40,11 +42,19 @@ fn written_out(occasion: &Occasion<'_>) -> Option<Remedy> {
     let speaks_chatml = name.contains("qwen") || name.contains("chatml");
     let (template, why) = match speaks_chatml {
         true => (CHATML, "The model's family writes chats in ChatML, which this spells out."),
-        false => (PLAIN, "The model brings no format of chats. This writes the roles as plain words, which any model can continue; take its own format where its card names one."),
+        false => (
+            PLAIN,
+            "The model brings no format of chats. This writes the roles as plain words, which any model can continue; take its own format where its card names one.",
+        ),
     };
     let words = Words {
         id: "give-template",
-        title: if speaks_chatml { "Give the template with the command (--chat-template)" } else { "Give a stand-in with the command (--chat-template)" }.to_owned(),
+        title: if speaks_chatml {
+            "Give the template with the command (--chat-template)"
+        } else {
+            "Give a stand-in with the command (--chat-template)"
+        }
+        .to_owned(),
         rationale: format!("{why} It needs no file."),
         tradeoff: "Answers are only as good as the template is like what the model was trained on.",
     };
@@ -105,7 +115,8 @@ fn queue(setting: String) -> Words {
     Words {
         id: "longer-queue",
         title: format!("Let twice as many requests wait ({setting})"),
-        rationale: "Requests beyond it are refused at once. A longer queue serves peaks; against a load that stays, only more servers help.".to_owned(),
+        rationale: "Requests beyond it are refused at once. A longer queue serves peaks; against a load that stays, only more servers help."
+            .to_owned(),
         tradeoff: "Those at its end wait longer, perhaps beyond their own time limit.",
     }
 }
@@ -123,7 +134,9 @@ pub(super) fn more_log(occasion: &Occasion<'_>) -> Option<Remedy> {
     occasion.command?;
     let words = Words {
         id: "more-log",
-        title: format!("Run it once more with {}={}", setting.0, setting.1).replace("--verbose=true", "--verbose").replace("--log-level=", "--log-level "),
+        title: format!("Run it once more with {}={}", setting.0, setting.1)
+            .replace("--verbose=true", "--verbose")
+            .replace("--log-level=", "--log-level "),
         rationale: "The log says that it failed, not why. Then read the new log with this tool.".to_owned(),
         tradeoff: "A long log; for diagnosis only.",
     };
