@@ -3,7 +3,7 @@
 //! tokenizer that reads back what was meant. Commands of the reports' own remedies are checked too. Exits with 1 when
 //! something is wrong.
 //!
-//! `--list` prints the commands; `--tables CSV…` compares the flag tables with lists of flags (`ENGINE-flags-VERSION.csv`).
+//! `--list` prints the commands, `--as=VERSION` takes every log for one of that version; `--tables CSV…` compares the flag tables with lists of flags (`ENGINE-flags-VERSION.csv`).
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         return if paths.iter().all(|path| compare(Path::new(path))) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let list = flags.iter().any(|flag| flag == "--list");
+    let version = flags.iter().find_map(|flag| flag.strip_prefix("--as="));
     let mut tally = Tally::default();
     let options = Options::default();
     let analyzer = Analyzer::new(&options);
@@ -37,16 +38,23 @@ fn main() -> ExitCode {
         for remedy in report.incidents.iter().flat_map(|incident| &incident.remedies) {
             if let Some(text) = &remedy.command {
                 tally.remedies += 1;
-                if let Err(why) = printed(text, command.as_ref().and_then(|command| command.version.as_deref())) {
+                let version = command.as_ref().and_then(|command| command.version.as_deref());
+                if list {
+                    println!("# {} (remedy {}, {})\n{text}\n", path.display(), remedy.id, version.unwrap_or("version unknown"));
+                }
+                if let Err(why) = printed(text, version) {
                     tally.wrong(path, &format!("remedy {}: {why}", remedy.id), text);
                 }
             }
         }
         let engine = report.deployment.engine.clone().unwrap_or_else(|| "?".to_owned());
-        let Some(command) = command else {
+        let Some(mut command) = command else {
             tally.count(&engine, "none");
             continue;
         };
+        if let Some(version) = version {
+            command.version = Some(version.to_owned());
+        }
         tally.one(path, &engine, &command, list);
     }
     tally.print();
@@ -101,7 +109,7 @@ impl Tally {
             {
                 self.changed += 1;
                 if list {
-                    println!("#   changed\n{text}\n");
+                    println!("# {} (changed, {})\n{text}\n", path.display(), changed.version.as_deref().unwrap_or("version unknown"));
                 }
                 if let Err(why) = right(&changed, &text) {
                     self.wrong(path, &why, &text);
@@ -196,6 +204,9 @@ fn expected(command: &Command) -> Vec<String> {
     out
 }
 
+/// Beginnings of commands that put something right beside the server.
+const STARTS_NO_ENGINE: [&str; 6] = ["nvidia-smi ", "pip install ", "python3 -m pip install ", "hf download ", "ollama pull ", "ollama rm "];
+
 /// Checks a text, of which the version may be known.
 fn printed(text: &str, version: Option<&str>) -> Result<(), String> {
     let first = text.lines().next().unwrap_or_default();
@@ -203,19 +214,17 @@ fn printed(text: &str, version: Option<&str>) -> Result<(), String> {
         return Ok(());
     }
     shell_takes(text)?;
+    if STARTS_NO_ENGINE.iter().any(|start| text.starts_with(start)) {
+        return Ok(());
+    }
     let words = shlex::split(&text.replace("\\\n", "")).ok_or("the tokenizer cannot read it")?;
     let own = split(text).map_err(|problem| problem.to_string())?;
     if own.iter().map(Word::plain).collect::<Vec<_>>() != words {
         return Err("two tokenizers read it differently".to_owned());
     }
-    match Command::read(text, Trust::User) {
-        Ok(mut command) => {
-            command.version = command.version.or_else(|| version.map(str::to_owned));
-            check(&command, &Circumstances::default()).first().map_or(Ok(()), |problem| Err(problem.to_string()))
-        }
-        // A command that starts no engine (`huggingface-cli login`).
-        Err(_) => Ok(()),
-    }
+    let mut command = Command::read(text, Trust::User).map_err(|problem| problem.to_string())?;
+    command.version = command.version.or_else(|| version.map(str::to_owned));
+    check(&command, &Circumstances::default()).first().map_or(Ok(()), |problem| Err(problem.to_string()))
 }
 
 fn shell_takes(text: &str) -> Result<(), String> {

@@ -15,7 +15,7 @@ use crate::facts::{Fact, FactKind};
 use crate::post_mortem::{Completeness, Deployment, Evidence, Figures, Impact, Incident, Memory, PostMortem, Role, SCHEMA, Source, Tool};
 use crate::recognise::Recogniser;
 use crate::record::{Assembler, Record};
-use crate::remedies::command::{Command, Launch};
+use crate::remedies::command::{Command, Launch, Shell};
 use crate::remedies::plan::{self, Occasion};
 use crate::scan::Gate;
 use crate::signatures::{Signature, Table, parse_size};
@@ -38,6 +38,8 @@ pub struct Options {
     pub gpu: Option<String>,
     /// The command that was run.
     pub command: Option<String>,
+    /// The shell that commands of the report are for.
+    pub shell: Shell,
     /// How it was started, where that is more than a command line: a compose file, a manifest, a container's description.
     pub launch: Option<Launch>,
     /// The user's own signatures.
@@ -143,7 +145,7 @@ impl<'o> Analyzer<'o> {
         let (case, source) = self.read(reader, name)?;
         let verdicts = arbiter::verdicts(&case);
         let run = verdicts.first().map(|v| &case.runs[v.run]).or(case.runs.last());
-        let command = Command::of(&case, &self.deployment(&case, run), self.options.launch.as_ref());
+        let command = Command::of(&case, run, &self.deployment(&case, run), self.options.launch.as_ref());
         Ok((self.report(&case, &verdicts, source), command))
     }
 
@@ -191,8 +193,8 @@ impl<'o> Analyzer<'o> {
             let deployment = own.as_ref().unwrap_or(&deployment);
             let figures = case.figures_at(other, verdict.decisive, &verdict.proof);
             let own_need = needed(case, verdict, deployment, &figures);
-            let command = Command::of(case, deployment, self.options.launch.as_ref().filter(|_| own.is_none()));
-            incidents.push(incident(case, verdict, deployment, figures, own_need.as_ref(), command.as_ref()));
+            let command = Command::of(case, Some(other), deployment, self.options.launch.as_ref().filter(|_| own.is_none()));
+            incidents.push(incident(case, verdict, deployment, figures, own_need.as_ref(), command.as_ref(), self.options.shell));
             if index == 0 {
                 need = own_need;
             }
@@ -364,7 +366,15 @@ fn memory(case: &Case, verdict: Option<&Verdict>, figures: &Figures, need: Optio
     )
 }
 
-fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment, figures: Figures, need: Option<&Need>, command: Option<&Command>) -> Incident {
+fn incident(
+    case: &Case,
+    verdict: &Verdict,
+    deployment: &Deployment,
+    figures: Figures,
+    need: Option<&Need>,
+    command: Option<&Command>,
+    shell: Shell,
+) -> Incident {
     let run = &case.runs[verdict.run];
     let fact = &case.facts[verdict.decisive];
     let situation =
@@ -394,7 +404,7 @@ fn incident(case: &Case, verdict: &Verdict, deployment: &Deployment, figures: Fi
         explanation.push(' ');
         explanation.push_str(&trend.sentence);
     }
-    let occasion = Occasion { cause: verdict.cause.id, situation: &situation, deployment, command };
+    let occasion = Occasion { cause: verdict.cause.id, situation: &situation, deployment, command, shell };
     let remedies = plan::remedies(&occasion, (verdict.cause.remedies)(&situation));
     Incident {
         cause: verdict.cause.id,

@@ -293,6 +293,10 @@ pub struct Remedy {
     pub command: Option<String>,
     /// Changes of flags.
     pub changes: Vec<Change>,
+    /// How to see that it worked.
+    pub verify: String,
+    /// What to try if it still fails.
+    pub otherwise: String,
     /// Whether it would fit; absent where memory does not decide, or is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fit: Option<Fit>,

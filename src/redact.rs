@@ -280,6 +280,8 @@ pub fn redact_report(report: &mut PostMortem) -> u64 {
             text(&mut remedy.title, c);
             text(&mut remedy.rationale, c);
             text(&mut remedy.tradeoff, c);
+            text(&mut remedy.verify, c);
+            text(&mut remedy.otherwise, c);
             option(&mut remedy.command, c);
             for change in &mut remedy.changes {
                 text(&mut change.flag, c);

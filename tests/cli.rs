@@ -438,6 +438,32 @@ fn colours_are_for_terminals_unless_asked_for() {
 // --------------------------------------------------------------------------------------------------------- other commands
 
 #[test]
+fn a_command_is_printed_in_the_users_form_and_for_the_users_shell() {
+    let log = format!("{}/fixtures/context-limit-config/vllm-0.6.3-longer-than-the-model/input.log", env!("CARGO_MANIFEST_DIR"));
+    let printed = |more: &[&str]| {
+        let args = [&["analyze", log.as_str(), "--remedy", "1", "--print-command", "--exit-zero"], more].concat();
+        let ran = oomdoc(&args);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        ran.out
+    };
+    assert_eq!(printed(&[]), "vllm serve Qwen/Qwen2.5-7B-Instruct --max-model-len 32768\n");
+    let given = ["--command", "docker run --gpus all -v $PWD/hf:/root/.cache/huggingface vllm/vllm-openai:v0.6.3 --model a/b --max-model-len 65536"];
+    assert!(printed(&given).contains(" \\\n  -v \"$PWD/hf:/root/.cache/huggingface\" \\\n"));
+    let shell = [given[0], given[1], "--shell", "powershell"];
+    assert!(printed(&shell).contains(" `\n  -v \"${PWD}/hf:/root/.cache/huggingface\" `\n"));
+    let folder = Folder::new();
+    let compose = "services:\n  llm:\n    image: vllm/vllm-openai:${TAG:-v0.6.3}\n    command: --model a/b --max-model-len 65536\n";
+    let compose = printed(&["--compose", &folder.with("compose.yaml", compose)]);
+    assert!(compose.starts_with("services:\n  llm:\n    image: \"vllm/vllm-openai:${TAG:-v0.6.3}\"") && compose.contains("\"32768\""), "{compose}");
+    let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n    - name: c\n      image: vllm/vllm-openai:v0.6.3\n      args: [--model, a/b]\n";
+    let manifest = printed(&["--manifest", &folder.with("pod.yaml", manifest)]);
+    assert!(manifest.starts_with("apiVersion: v1\nkind: Pod\n") && manifest.contains("- --max-model-len\n        - \"32768\""), "{manifest}");
+    let inspect = r#"[{"Name":"/v","Config":{"Image":"vllm/vllm-openai:v0.6.3","Cmd":["--model","a/b"],"Env":[]},"HostConfig":{}}]"#;
+    let inspect = printed(&["--inspect", &folder.with("inspect.json", inspect)]);
+    assert!(inspect.starts_with("docker run") && inspect.contains("--max-model-len 32768"), "{inspect}");
+}
+
+#[test]
 fn explain_lists_and_explains() {
     let list = oomdoc(&["explain"]);
     assert_eq!((list.code, list.err.as_str()), (0, ""));

@@ -105,15 +105,18 @@ pub fn deployment(case: &Case, run: Option<&Run>) -> Deployment {
         run.is_none_or(|run| !speaks_for_itself || container == run.container.as_deref() || case.own_engine(container).is_none())
     };
     let all: Vec<&Fact> = case.facts.iter().filter(is_of_the_service).collect();
-    for facts in [&own, &all] {
-        read_arguments(&mut deployment, facts);
-        read_context(&mut deployment, facts);
-    }
+    // What a run's own dump leaves out has its default, whatever another attempt was given.
+    let is_told = own.iter().any(|fact| fact.arguments.as_ref().is_some_and(|arguments| arguments.engine.is_some()));
+    read_arguments(&mut deployment, &own, true);
+    read_context(&mut deployment, &own);
+    read_arguments(&mut deployment, &all, !is_told);
+    read_context(&mut deployment, &all);
     deployment.devices = devices(&all);
     deployment
 }
 
-fn read_arguments(deployment: &mut Deployment, facts: &[&Fact]) {
+/// Reads dumps: what was running, and with `settings` how.
+fn read_arguments(deployment: &mut Deployment, facts: &[&Fact], settings: bool) {
     // The dump of the engine's own parser beats a command line, a later dump completes an earlier one.
     let mut dumps: Vec<&Arguments> = facts.iter().filter_map(|fact| fact.arguments.as_deref()).collect();
     dumps.sort_by_key(|arguments| u8::from(arguments.engine.is_none()));
@@ -122,6 +125,9 @@ fn read_arguments(deployment: &mut Deployment, facts: &[&Fact]) {
         let d = &mut *deployment;
         d.engine_version = d.engine_version.take().or(deployed.version);
         d.model = better_name(d.model.take(), deployed.model);
+        if !settings {
+            continue;
+        }
         d.dtype = d.dtype.take().or(deployed.dtype);
         d.quantization = d.quantization.take().or(deployed.quantization);
         d.tensor_parallel = d.tensor_parallel.or(deployed.tensor_parallel);

@@ -80,13 +80,15 @@ fn explanation(s: &Situation<'_>) -> String {
 fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
     let find = "Run `nvidia-smi` on the host, and end the process that holds the memory, if it is yours";
     let share = match s.engine {
-        Some("tgi") => "Lower `--cuda-memory-fraction` to what is free",
-        Some("sglang") => "Lower `--mem-fraction-static` to what is free",
-        _ => "Lower `--gpu-memory-utilization` to what is free",
+        Some("tgi") => Some("Lower `--cuda-memory-fraction` to what is free"),
+        Some("sglang") => Some("Lower `--mem-fraction-static` to what is free"),
+        Some("vllm") => Some("Lower `--gpu-memory-utilization` to what is free"),
+        _ => None,
     };
-    vec![
+    let mut remedies = vec![
         advice("free-device", find, "It is not this model that is too large; the device is not empty.", "Whatever that process did stops."),
         advice("other-device", "Use a device that is empty (`CUDA_VISIBLE_DEVICES`, `--gpus device=N`)", "Each device has its own memory.", "None, if there is one."),
-        advice("smaller-share", share, "The engine then plans with what is there.", "Less key-value cache."),
-    ]
+    ];
+    remedies.extend(share.map(|share| advice("smaller-share", share, "The engine then plans with what is there.", "Less key-value cache.")));
+    remedies
 }

@@ -253,6 +253,8 @@ pub fn advice(id: &str, title: impl Into<String>, rationale: impl Into<String>, 
         tradeoff: tradeoff.into(),
         command: None,
         changes: Vec::new(),
+        verify: String::new(),
+        otherwise: String::new(),
         fit: None,
     }
 }

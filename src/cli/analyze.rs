@@ -15,7 +15,7 @@ use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, Outcome, parallel, tell};
 use crate::post_mortem::PostMortem;
-use crate::remedies::command::{Command, Launch};
+use crate::remedies::command::{Command, Launch, Shell};
 use crate::report::{self, Format, Style};
 use crate::signatures::load_rules;
 use crate::source::{self, Input, SourceError};
@@ -72,6 +72,9 @@ pub(super) struct Given {
     /// The command that was run, if the log does not show it
     #[arg(long, value_name = "COMMAND")]
     command: Option<String>,
+    /// The shell that printed commands are for
+    #[arg(long, value_enum, value_name = "SHELL", default_value_t = CommandShell::Sh)]
+    shell: CommandShell,
     /// The compose file that started it
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     compose: Option<PathBuf>,
@@ -102,6 +105,7 @@ impl Given {
             model: self.model.clone(),
             gpu: self.gpu.clone(),
             command: self.command.clone(),
+            shell: self.shell.into(),
             launch: self.launch()?,
             rules,
             keep_secrets: self.no_redact,
@@ -124,6 +128,22 @@ impl Given {
             miette!(code = "oomdoc::launch", help = "name a file in which one service or container runs an engine", "{}: {problem}", path.display())
         })?;
         Ok(Some(launch))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CommandShell {
+    Sh,
+    #[value(name = "powershell")]
+    PowerShell,
+}
+
+impl From<CommandShell> for Shell {
+    fn from(shell: CommandShell) -> Self {
+        match shell {
+            CommandShell::Sh => Shell::Sh,
+            CommandShell::PowerShell => Shell::PowerShell,
+        }
     }
 }
 

@@ -130,6 +130,8 @@ impl Page {
                 }
                 self.out.push('\n');
             }
+            self.paragraph(&format!("{indent}Check: {}", inline(&remedy.verify)));
+            self.paragraph(&format!("{indent}If it still fails: {}", inline(&remedy.otherwise)));
         }
     }
 

@@ -55,7 +55,17 @@ fn evidence(line: u64, role: Role, rule: &str, text: &str) -> Evidence {
 }
 
 fn remedy(id: &str, title: &str, rationale: &str, tradeoff: &str, changes: Vec<Change>) -> Remedy {
-    Remedy { id: id.into(), title: title.into(), rationale: rationale.into(), tradeoff: tradeoff.into(), command: None, changes, fit: None }
+    Remedy {
+        id: id.into(),
+        title: title.into(),
+        rationale: rationale.into(),
+        tradeoff: tradeoff.into(),
+        command: None,
+        changes,
+        verify: "It answers.".into(),
+        otherwise: "Ask.".into(),
+        fit: None,
+    }
 }
 
 fn change(flag: &str, from: Option<&str>, to: Option<&str>) -> Change {
@@ -338,6 +348,8 @@ fn hostile() -> PostMortem {
             tradeoff: bad.into(),
             command: Some(format!("docker run x '{bad}'")),
             changes: vec![change(bad, Some(bad), None)],
+            verify: bad.into(),
+            otherwise: bad.into(),
             fit: None,
         }];
     }

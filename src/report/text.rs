@@ -485,6 +485,13 @@ impl Page {
             if let Some(command) = &remedy.command {
                 out.extend(self.command(command));
             }
+            let otherwise = match at + 1 < remedies.len() {
+                // What to try next stands below.
+                true => String::new(),
+                false => format!(" If it still fails: {}", words::lower_first(&escape::line(&remedy.otherwise))),
+            };
+            let text = format!("Check: {}{otherwise}", escape::line(&remedy.verify));
+            out.extend(self.wrapped("     ", &text, Tone::Dim));
         }
         if remedies.len() > REMEDIES {
             out.extend(self.wrapped("  ", &format!("{} more: --format markdown", remedies.len() - REMEDIES), Tone::Dim));

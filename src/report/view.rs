@@ -442,6 +442,10 @@ pub struct Advice {
     pub changes: Vec<Segment>,
     /// The command.
     pub command: Option<String>,
+    /// How to see that it worked.
+    pub verify: Vec<Segment>,
+    /// What to try if it still fails.
+    pub otherwise: Vec<Segment>,
 }
 
 /// Another incident.
@@ -741,6 +745,8 @@ fn remedy(remedy: &Remedy) -> Advice {
         changes: prose(&changes(&remedy.changes)),
         // A command that holds what cannot be seen is not one to run.
         command: remedy.command.as_ref().filter(|c| c.lines().all(|row| escape::visible(row) == row)).cloned(),
+        verify: prose(&remedy.verify),
+        otherwise: prose(&words::lower_first(&escape::line(&remedy.otherwise))),
     }
 }
 

@@ -61,14 +61,11 @@ fn interpolated(text: &str) -> Result<Word, Problem> {
             rest = after;
             continue;
         }
-        let (name, behind) = match after.strip_prefix('{') {
+        let (inside, behind) = match after.strip_prefix('{') {
             Some(inside) => inside.split_once('}').ok_or_else(|| unreadable("a variable is not closed"))?,
             None => after.split_at(after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len())),
         };
-        if !is_variable(name) {
-            return Err(unreadable("the file uses ${…} for more than a name"));
-        }
-        pieces.push(Piece::Variable(name.to_owned()));
+        pieces.push(Piece::in_braces(inside).ok_or_else(|| unreadable("the file uses ${…} for more than a name with a fallback"))?);
         rest = behind;
     }
     pieces.push(Piece::Text(rest.to_owned()));
@@ -138,6 +135,7 @@ fn compose_text(word: &Word) -> String {
     let part = |piece: &Piece| match piece {
         Piece::Text(text) => text.replace('$', "$$"),
         Piece::Variable(name) => format!("${{{name}}}"),
+        Piece::Fallback(name, rest) => format!("${{{name}{rest}}}"),
     };
     word.0.iter().map(part).collect()
 }
@@ -223,6 +221,8 @@ fn kubernetes_text(word: &Word) -> String {
     let part = |piece: &Piece| match piece {
         Piece::Text(text) => text.replace("$(", "$$("),
         Piece::Variable(name) => format!("$({name})"),
+        // Not read from manifests, which have no such form.
+        Piece::Fallback(name, rest) => format!("${{{name}{rest}}}"),
     };
     word.0.iter().map(part).collect()
 }
@@ -278,6 +278,7 @@ fn manifest_container(object: &Value, kind: &str, path: &[&str], container: &Val
         path: path.iter().map(|key| (*key).to_owned()).collect(),
         container: of(container, "name").ok_or_else(|| unreadable("the container has no name"))?,
         own_command: !entrypoint.is_empty(),
+        startup_probe: None,
     };
     let image = of(container, "image").ok_or_else(|| unreadable("the container has no image"))?;
     let mut command = empty(Form::Kubernetes(place), Word::text(image));
@@ -322,6 +323,10 @@ pub(super) fn print_manifest(command: &Command, place: &KubernetesPlace) -> Resu
         added.filter_map(|variable: &Variable| Some(json!({"name": variable.name, "value": kubernetes_text(variable.value.as_ref()?)}))).collect();
     if !environment.is_empty() {
         container.insert("env".to_owned(), environment.into());
+    }
+    if let Some(port) = place.startup_probe {
+        let probe = json!({"httpGet": {"path": "/health", "port": port}, "periodSeconds": 10, "failureThreshold": 180});
+        container.insert("startupProbe".to_owned(), probe);
     }
     let mut pod = Map::new();
     let mut limits = Map::new();

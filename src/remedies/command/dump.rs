@@ -2,20 +2,27 @@
 
 use super::read::of_image;
 use super::{Argument, Command, Container, Form, Origin, Program, Source, Trust, Word};
-use crate::case::Case;
+use crate::case::{Case, Run};
 use crate::extract::arguments::{Arguments, Value};
 use crate::facts::Fact;
 use crate::post_mortem::Deployment;
 use crate::remedies::flags::{Flag, Kind, Table, Version};
 
 /// The best command that a log gives.
-pub(super) fn of(case: &Case, deployment: &Deployment) -> Option<Command> {
+pub(super) fn of(case: &Case, run: Option<&Run>, deployment: &Deployment) -> Option<Command> {
     let engine = deployment.engine.as_deref()?;
-    let dumps: Vec<&Fact> = case.facts.iter().filter(|fact| fact.arguments.is_some()).collect();
-    let echoed = dumps.iter().rev().filter(|fact| fact.rule.starts_with("command-") || &*fact.rule == "given-command").find_map(|fact| {
-        let trust = if &*fact.rule == "given-command" { Trust::User } else { Trust::Log };
-        echo(&fact.place.text, trust).filter(|command| command.engine.as_deref() == Some(engine) || trust == Trust::User)
-    });
+    let all: Vec<&Fact> = case.facts.iter().filter(|fact| fact.arguments.is_some()).collect();
+    let own: Vec<&Fact> = run.into_iter().flat_map(|run| &run.facts).map(|&at| &case.facts[at]).filter(|fact| fact.arguments.is_some()).collect();
+    // What a later attempt was started with is not what this one was.
+    let end = run.and_then(|run| run.facts.last()).map_or(u64::MAX, |&at| case.facts[at].place.first_line);
+    let before = |fact: &&&Fact| &*fact.rule == "given-command" || fact.place.first_line <= end;
+    let is_of_engine = |fact: &&Fact| fact.arguments.as_ref().is_some_and(|arguments| arguments.engine == Some(engine));
+    let dumps = if own.iter().any(|fact| is_of_engine(&fact)) { own } else { all.clone() };
+    let echoed =
+        all.iter().rev().filter(before).filter(|fact| fact.rule.starts_with("command-") || &*fact.rule == "given-command").find_map(|fact| {
+            let trust = if &*fact.rule == "given-command" { Trust::User } else { Trust::Log };
+            echo(&fact.place.text, trust).filter(|command| command.engine.as_deref() == Some(engine) || trust == Trust::User)
+        });
     if let Some(mut command) = echoed {
         command.version = command.version.or_else(|| deployment.engine_version.clone());
         return Some(command);
@@ -125,7 +132,12 @@ fn rebuild(case: &Case, deployment: &Deployment, engine: &str, dump: Dump, argum
             command.arguments.push(argument);
         }
     }
-    place_model(&mut command, arguments)?;
+    // What a runner of Ollama is given, the server is not.
+    if engine == "ollama" {
+        command.arguments.clear();
+    } else {
+        place_model(&mut command, arguments)?;
+    }
     Some(command)
 }
 
@@ -352,7 +364,7 @@ fn argument(flag: &'static Flag, value: &Value, version: Version, dump: Dump) ->
             let words: Vec<String> = items.iter().map(plain).collect::<Option<_>>()?;
             match kind {
                 Kind::Integers => make(flag.name, vec![words.join(",")]),
-                Kind::List => make(flag.name, words),
+                Kind::List | Kind::Numbers => make(flag.name, words),
                 _ if words.len() == 1 => make(flag.name, words),
                 _ => None,
             }

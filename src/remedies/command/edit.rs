@@ -1,13 +1,18 @@
 //! Changing a command.
 
 use super::word::is_variable;
-use super::{Argument, Command, Origin, Variable, Word};
+use super::{Argument, Command, Form, Origin, Variable, Word};
 use crate::remedies::flags::{Flag, Kind, Parser, Problem, Table, Version};
 
 pub use crate::post_mortem::Change;
 
 /// Flags that are one setting under two names, by version: where the second is in use, it is the one to change.
 const SAME: [(&str, &str, &str); 1] = [("tgi", "--max-input-tokens", "--max-input-length")];
+
+/// The variable of the hub's token.
+const TOKEN: &str = "HF_TOKEN";
+/// The same in older software.
+const OLD_TOKEN: &str = "HUGGING_FACE_HUB_TOKEN";
 
 impl Command {
     /// The command with changes: a flag is set or, with no value, removed, under the spelling that the command has; where a
@@ -33,12 +38,38 @@ impl Command {
 
     /// The command with the hub's token handed through from the environment. None if it is already.
     pub fn with_token(&self) -> Option<Command> {
-        let names = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"];
-        if self.environment.iter().any(|variable| names.contains(&variable.name.as_str())) {
+        if self.token().is_some() {
             return None;
         }
+        // TGI's router reads the new name from 2.1 on.
+        let early = Version::parse("2.1.0").zip(self.version.as_deref().and_then(Version::parse)).is_some_and(|(from, version)| version < from);
+        let name = if self.engine.as_deref() == Some("tgi") && early { OLD_TOKEN } else { TOKEN };
         let mut command = self.clone();
-        command.environment.push(Variable { name: "HF_TOKEN".to_owned(), value: None, origin: Origin::Added });
+        command.environment.push(Variable { name: name.to_owned(), value: None, origin: Origin::Added });
+        Some(command)
+    }
+
+    /// The variable that hands the hub's token through.
+    pub fn token(&self) -> Option<&str> {
+        let names = [TOKEN, OLD_TOKEN, "HUGGINGFACE_HUB_TOKEN"];
+        self.environment.iter().map(|variable| variable.name.as_str()).find(|name| names.contains(name))
+    }
+
+    /// The command with a flag that no engine knows under the name that was meant. None if it does not have it.
+    pub fn renamed(&self, wrong: &str, meant: &str) -> Option<Command> {
+        let mut command = self.clone();
+        let argument = command.arguments.iter_mut().find(|argument| argument.name.as_deref() == Some(wrong))?;
+        argument.name = Some(meant.to_owned());
+        argument.origin = Origin::Added;
+        Some(command)
+    }
+
+    /// The command with a start-up probe on the port that it listens on, where it is a container of Kubernetes.
+    pub fn with_startup_probe(&self, port: Option<u64>) -> Option<Command> {
+        let mut command = self.clone();
+        let usual = self.table().map(|table| u64::from(table.port));
+        let Form::Kubernetes(place) = &mut command.form else { return None };
+        place.startup_probe = Some(port.or(usual).filter(|port| *port > 0)?);
         Some(command)
     }
 
@@ -139,12 +170,12 @@ impl Command {
             }
             Some("false") if switch => None,
             Some(to) => {
-                let values = if kind == Kind::List { to.split(' ').map(Word::text).collect() } else { vec![Word::text(to)] };
+                let values = if kind.is_list() { to.split(' ').map(Word::text).collect() } else { vec![Word::text(to)] };
                 let llama = table.is_some_and(|table| table.parser == Parser::Llama);
                 Some(Argument {
                     name: Some(name.clone()),
                     values,
-                    joined: !llama && (joined && kind != Kind::List || to.starts_with('-')),
+                    joined: !llama && (joined && !kind.is_list() || to.starts_with('-')),
                     origin: Origin::Added,
                 })
             }

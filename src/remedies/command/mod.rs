@@ -18,7 +18,7 @@ pub use edit::Change;
 pub use shell::{Shell, split};
 pub use word::{Piece, Word};
 
-use crate::case::Case;
+use crate::case::{Case, Run};
 use crate::extract::arguments::{Arguments, Value};
 use crate::post_mortem::Deployment;
 use crate::remedies::flags::{Circumstances, Problem, Table, check};
@@ -151,6 +151,8 @@ pub struct KubernetesPlace {
     pub container: String,
     /// True when the program is set by `command:`, not only by the image.
     pub own_command: bool,
+    /// The port that a start-up probe is to ask, if one is added.
+    pub startup_probe: Option<u64>,
 }
 
 /// A command that starts an engine.
@@ -178,7 +180,8 @@ pub struct Command {
 fn in_words(words: &[Word]) -> impl Iterator<Item = &str> {
     words.iter().flat_map(|word| &word.0).filter_map(|piece| match piece {
         Piece::Variable(name) => Some(name.as_str()),
-        Piece::Text(_) => None,
+        // What has a fallback need not be set.
+        Piece::Text(_) | Piece::Fallback(..) => None,
     })
 }
 
@@ -205,15 +208,18 @@ pub enum Launch {
 }
 
 impl Command {
-    /// The command of a log: the one that the user gave, else one that the log echoes, else one rebuilt from the arguments
+    /// The command of a run: the one that the user gave, else one that the log echoes, else one rebuilt from the arguments
     /// that the engine printed.
-    pub fn of(case: &Case, deployment: &Deployment, launch: Option<&Launch>) -> Option<Self> {
+    pub fn of(case: &Case, run: Option<&Run>, deployment: &Deployment, launch: Option<&Launch>) -> Option<Self> {
         if let Some(launch) = launch {
             let mut command = Command::given(launch).ok()?;
-            command.version = command.version.or_else(|| deployment.engine_version.clone());
+            // A tag that a variable may change says less than the log.
+            let is_open = command.container.as_ref().is_some_and(|container| container.image.has_variable());
+            let said = deployment.engine_version.clone();
+            command.version = if is_open { said.or(command.version) } else { command.version.or(said) };
             return Some(command);
         }
-        dump::of(case, deployment)
+        dump::of(case, run, deployment)
     }
 
     /// The command that the user gave.
@@ -265,6 +271,36 @@ impl Command {
     /// The value of an environment variable.
     pub fn variable(&self, name: &str) -> Option<String> {
         self.environment.iter().rev().find(|variable| variable.name == name)?.value.as_ref().map(Word::plain)
+    }
+
+    /// The value of a word that need not be a flag of the engine.
+    pub fn value_of_word(&self, word: &str) -> Option<String> {
+        let argument = self.arguments.iter().find(|argument| argument.name.as_deref() == Some(word))?;
+        argument.values.first().map(Word::plain)
+    }
+
+    /// The value of an option of the container.
+    pub fn option(&self, name: &str) -> Option<String> {
+        let docker = Table::of("docker")?;
+        let is = |option: &&Argument| option.name.as_deref().and_then(|word| docker.find(word)).is_some_and(|found| found.flag.name == name);
+        let option = self.container.as_ref()?.options.iter().find(is)?;
+        Some(option.values.first().map_or_else(|| "true".to_owned(), Word::plain))
+    }
+
+    /// True when the container has a folder, or one around it, from the host.
+    pub fn mounts(&self, folder: &str) -> bool {
+        let docker = Table::of("docker");
+        let is = |option: &&Argument| {
+            let name = option.name.as_deref().and_then(|word| docker?.find(word)).map(|found| found.flag.name);
+            matches!(name, Some("--volume" | "--mount"))
+        };
+        let inside = |text: String| {
+            let target = text.split(',').find_map(|part| part.split_once('=').filter(|(key, _)| matches!(*key, "target" | "dst" | "destination")));
+            target.map(|(_, path)| path.to_owned()).or_else(|| text.split(':').nth(1).map(str::to_owned))
+        };
+        let mut options = self.container.iter().flat_map(|container| &container.options).filter(is);
+        options
+            .any(|option| option.values.first().map(Word::plain).and_then(inside).is_some_and(|path| folder.starts_with(path.trim_end_matches('/'))))
     }
 
     /// The model, as the command names it.

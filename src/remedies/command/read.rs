@@ -164,7 +164,7 @@ fn container(command: &mut Command, runtime: Vec<Word>, words: &[Word], trust: T
             }
         }
     };
-    let name = image.plain();
+    let name = image.with_fallbacks();
     let of_image = Table::of_image(&name);
     if trust == Trust::Log && of_image.is_none() {
         return Err(Problem::Unreadable("the log names an image that is not an engine's own".to_owned()));
@@ -176,7 +176,7 @@ fn container(command: &mut Command, runtime: Vec<Word>, words: &[Word], trust: T
 
 /// What runs in a container whose image and environment are set.
 pub(super) fn inside(command: &mut Command, entrypoint: Option<&Word>, rest: &[Word], trust: Trust) -> Result<(), Problem> {
-    let name = command.container.as_ref().map(|container| container.image.plain()).unwrap_or_default();
+    let name = command.container.as_ref().map(|container| container.image.with_fallbacks()).unwrap_or_default();
     let table = Table::of_image(&name).or_else(|| table_of_name(&name));
     let tag = tag(&name);
     command.version = tag.and_then(version_of_tag);
@@ -371,7 +371,7 @@ pub(super) fn arguments(table: &'static Table, words: &[Word]) -> Vec<Argument> 
                     at += 1;
                 }
             }
-            Kind::List => {
+            Kind::List | Kind::Numbers => {
                 while let Some(value) = next(at) {
                     values.push(value.clone());
                     at += 1;
@@ -411,7 +411,8 @@ impl Command {
                 .is_some_and(|name| is_secret_name(&name.trim_start_matches('-').replace('-', "_")) && !name.ends_with("-file"));
             for word in &mut argument.values {
                 let Some(text) = word.literal() else { continue };
-                if flag.is_some_and(crate::remedies::flags::Flag::is_secret) || named {
+                // What the table knows, it knows: `--long-prefill-token-threshold` is no secret.
+                if flag.map_or(named, crate::remedies::flags::Flag::is_secret) {
                     let name = flag.map(|flag| flag.env).filter(|env| !env.is_empty()).map(str::to_owned);
                     let own = || argument.name.as_deref().unwrap_or_default().trim_start_matches('-').replace('-', "_").to_ascii_uppercase();
                     *word = Word::variable(name.unwrap_or_else(own));

@@ -1,6 +1,6 @@
 //! Reading a shell's command line without running it, and writing one that a shell reads as meant.
 
-use super::word::{Piece, Word, is_variable};
+use super::word::{Piece, Word};
 use crate::remedies::flags::Problem;
 
 /// Words of one command line beyond this number are refused.
@@ -155,8 +155,8 @@ fn variable(reader: &mut Reader, sign: char, pieces: &mut Vec<Piece>) -> Result<
         }
         Some('{') => {
             reader.next();
-            let name = reader.until('}').filter(|name| is_variable(name)).ok_or_else(|| unreadable("the command uses ${…} for more than a name"))?;
-            pieces.push(Piece::Variable(name));
+            let inside = reader.until('}').and_then(|inside| Piece::in_braces(&inside));
+            pieces.push(inside.ok_or_else(|| unreadable("the command uses ${…} for more than a name with a fallback"))?);
         }
         Some(c) if c.is_ascii_alphabetic() || c == '_' => {
             let mut name = String::new();
@@ -197,6 +197,7 @@ fn sh_word(word: &Word) -> String {
             match piece {
                 Piece::Variable(name) if goes_on => out.push_str(&format!("${{{name}}}")),
                 Piece::Variable(name) => out.push_str(&format!("${name}")),
+                Piece::Fallback(name, rest) => out.push_str(&format!("${{{name}{rest}}}")),
                 Piece::Text(text) => out.push_str(text),
             }
         }
@@ -214,6 +215,7 @@ fn is_plain(byte: u8) -> bool {
 fn sh(piece: &Piece) -> String {
     match piece {
         Piece::Variable(name) => format!("\"${name}\""),
+        Piece::Fallback(name, rest) => format!("\"${{{name}{rest}}}\""),
         Piece::Text(text) if text.is_empty() => String::new(),
         Piece::Text(text) if text.bytes().all(is_plain) => text.clone(),
         Piece::Text(text) => format!("'{}'", text.replace('\'', r"'\''")),
@@ -235,6 +237,7 @@ fn power_shell(word: &Word) -> Result<String, Problem> {
         match piece {
             Piece::Variable(name) if matches!(name.as_str(), "PWD" | "HOME") => out.push_str(&format!("${{{name}}}")),
             Piece::Variable(name) => out.push_str(&format!("${{env:{name}}}")),
+            Piece::Fallback(..) => return Err(Problem::NotHere { what: "a variable with a fallback".to_owned() }),
             Piece::Text(text) => {
                 for c in text.chars() {
                     if matches!(c, '`' | '$') {
@@ -252,7 +255,9 @@ fn power_shell(word: &Word) -> Result<String, Problem> {
 /// Groups of words as one command, a group never torn; over several lines when one would be too long.
 pub(super) fn lay_out(groups: &[String], shell: Shell) -> String {
     let one = groups.join(" ");
-    if one.chars().count() <= 80 || groups.len() < 2 {
+    // A report breaks what is too long for it as `sh` wants it.
+    let most = if shell == Shell::Sh { 80 } else { 60 };
+    if one.chars().count() <= most || groups.len() < 2 {
         return one;
     }
     groups.join(if shell == Shell::Sh { " \\\n  " } else { " `\n  " })

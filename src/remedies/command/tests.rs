@@ -55,7 +55,11 @@ fn flags_come_in_sets_that_satisfy_one_another() {
     assert!(!broken(&TGI.replace("2.4.1", "3.3.7")));
     assert!(!broken(&TGI.replace("-p 8080", "-e PREFILL_CHUNKING=1 -p 8080")));
     let alone = [change("--max-batch-prefill-tokens", "512")];
-    assert!(matches!(written(&read(TGI), &alone), Err(Problem::Broken { constraint: "prefill-says-its-input", .. })));
+    let open = TGI.replace(" --max-total-tokens 8192", "");
+    assert!(matches!(written(&read(&open), &alone), Err(Problem::Broken { constraint: "prefill-says-its-input", .. })));
+    // Its warm-up fails on a total without an input.
+    assert!(matches!(written(&read(TGI), &[]), Err(Problem::Broken { constraint: "total-says-its-input", .. })));
+    assert!(written(&read(&TGI.replace("2.4.1", "3.3.7")), &[]).is_ok());
     assert!(matches!(written(&read(TGI), &[change("--max-input-tokens", "9000")]), Err(Problem::Broken { constraint: "input-below-total", .. })));
     assert!(matches!(written(&read(TGI), &[change("--quantize", "awq"), change("--dtype", "float16")]), Err(Problem::Broken { .. })));
     let vllm = "vllm serve acme/owl-7b --max-model-len 8192";
@@ -224,6 +228,16 @@ fn compose_files() {
     let list = "services:\n  a:\n    image: vllm/vllm-openai:v0.10.2\n    command: [\"--model\", \"a/b\", \"--max-model-len\", \"4096\"]\n";
     let command = Command::given(&Launch::Compose(list.into())).unwrap();
     assert!(written(&command, &[change("--max-model-len", "2048")]).unwrap().ends_with("- --max-model-len\n      - \"2048\""));
+    let open = "services:\n  a:\n    image: vllm/vllm-openai:${TAG:-v0.10.2}\n    command: --model ${MODEL:-a/b} --max-model-len ${LENGTH-8192} --port $PORT\n    environment: [\"HF_HOME=${CACHE:-/data}\"]\n";
+    let command = Command::given(&Launch::Compose(open.into())).unwrap();
+    assert_eq!((command.version.as_deref(), command.needs_set()), (Some("0.10.2"), vec!["PORT"]));
+    assert_eq!(
+        written(&command, &[change("--max-num-seqs", "8")]).unwrap(),
+        "services:\n  a:\n    image: \"vllm/vllm-openai:${TAG:-v0.10.2}\"\n    command:\n      - --model\n      - \"${MODEL:-a/b}\"\n      - --max-model-len\n      - \"${LENGTH-8192}\"\n      - --port\n      - \"${PORT}\"\n      - --max-num-seqs\n      - \"8\""
+    );
+    for strange in ["${X:-$(id)}", "${X:-a b}", "${X:?must be set}", "${X:=1}", "${X/a/b}", "${X:-a;b}"] {
+        assert!(Command::given(&Launch::Compose(list.replace("a/b", strange))).is_err(), "{strange}");
+    }
     for none in ["", "a: [", "services: {}", "services:\n  web:\n    image: nginx\n"] {
         assert!(Command::given(&Launch::Compose(none.into())).is_err());
     }
@@ -249,11 +263,11 @@ fn kubernetes_manifests() {
 
 #[test]
 fn inspected_containers() {
-    let json = r#"[{"Name":"/tgi","Config":{"Image":"ghcr.io/huggingface/text-generation-inference:2.4.1","Cmd":["--model-id","a/b","--quantize","eetq"],"Env":["HF_TOKEN=hf_aB3dE5fG7hI9jK1lM3nO5pQ7","PATH=/usr/bin","PORT=80","MAX_TOTAL_TOKENS=4096"],"Entrypoint":["/tgi-entrypoint.sh"]},"HostConfig":{"Binds":["/srv/data:/data"],"ShmSize":1073741824,"IpcMode":"private","PortBindings":{"80/tcp":[{"HostIp":"","HostPort":"8080"}]},"DeviceRequests":[{"Count":0,"DeviceIDs":["0","1"]}]}}]"#;
+    let json = r#"[{"Name":"/tgi","Config":{"Image":"ghcr.io/huggingface/text-generation-inference:3.3.7","Cmd":["--model-id","a/b","--quantize","eetq"],"Env":["HF_TOKEN=hf_aB3dE5fG7hI9jK1lM3nO5pQ7","PATH=/usr/bin","PORT=80","MAX_TOTAL_TOKENS=4096"],"Entrypoint":["/tgi-entrypoint.sh"]},"HostConfig":{"Binds":["/srv/data:/data"],"ShmSize":1073741824,"IpcMode":"private","PortBindings":{"80/tcp":[{"HostIp":"","HostPort":"8080"}]},"DeviceRequests":[{"Count":0,"DeviceIDs":["0","1"]}]}}]"#;
     let command = Command::given(&Launch::Inspect(json.into())).unwrap();
     assert_eq!(
         written(&command, &[removed("--quantize")]).unwrap(),
-        "docker run \\\n  --name tgi \\\n  --gpus '\"device=0,1\"' \\\n  --shm-size 1073741824 \\\n  -p 8080:80 \\\n  -v /srv/data:/data \\\n  -e HF_TOKEN \\\n  -e MAX_TOTAL_TOKENS=4096 \\\n  ghcr.io/huggingface/text-generation-inference:2.4.1 \\\n  --model-id a/b"
+        "docker run \\\n  --name tgi \\\n  --gpus '\"device=0,1\"' \\\n  --shm-size 1073741824 \\\n  -p 8080:80 \\\n  -v /srv/data:/data \\\n  -e HF_TOKEN \\\n  -e MAX_TOTAL_TOKENS=4096 \\\n  ghcr.io/huggingface/text-generation-inference:3.3.7 \\\n  --model-id a/b"
     );
 }
 
@@ -294,6 +308,9 @@ fn power_shell() {
     assert!(printed.contains(" `\n  -v \"${PWD}/data:/data\" `\n  -e HF_TOKEN `\n") && printed.contains("--model 'a b/c'"), "{printed}");
     let command = read("CUDA_VISIBLE_DEVICES=0,1 vllm serve a/b");
     assert_eq!(command.write(&[], Shell::PowerShell, &Circumstances::default()).unwrap().text, "$env:CUDA_VISIBLE_DEVICES = '0,1'\nvllm serve a/b");
+    let open = read("vllm serve ${MODEL:-a/b} --dtype half");
+    assert_eq!(written(&open, &[change("--dtype", "auto")]).unwrap(), "vllm serve \"${MODEL:-a/b}\" --dtype auto");
+    assert!(open.write(&[], Shell::PowerShell, &Circumstances::default()).is_err());
     assert!(read("vllm serve a/b --hf-overrides '{\"a\":1}'").write(&[], Shell::PowerShell, &Circumstances::default()).is_err());
 }
 

@@ -10,6 +10,30 @@ pub enum Piece {
     Text(String),
     /// The value of an environment variable.
     Variable(String),
+    /// The same with what stands for it when it is not set: `${NAME:-8192}` is the name and `:-8192`.
+    Fallback(String, String),
+}
+
+impl Piece {
+    /// What stands between `${` and `}`. None for more than a name and a plain fallback.
+    pub(super) fn in_braces(text: &str) -> Option<Piece> {
+        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+        let (name, rest) = text.split_at(end);
+        let piece = if rest.is_empty() { Piece::Variable(name.to_owned()) } else { Piece::Fallback(name.to_owned(), rest.to_owned()) };
+        piece.is_right().then_some(piece)
+    }
+
+    /// True for a name, and a fallback that no shell takes for anything else.
+    fn is_right(&self) -> bool {
+        match self {
+            Piece::Text(text) => is_safe(text),
+            Piece::Variable(name) => is_variable(name),
+            Piece::Fallback(name, rest) => {
+                let word = rest.strip_prefix(':').unwrap_or(rest).strip_prefix('-');
+                is_variable(name) && word.is_some_and(|word| word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_./:@+=,-".contains(&b)))
+            }
+        }
+    }
 }
 
 /// A word of a command line.
@@ -32,6 +56,17 @@ impl Word {
         let part = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
             Piece::Variable(name) => format!("${name}"),
+            Piece::Fallback(name, rest) => format!("${{{name}{rest}}}"),
+        };
+        self.0.iter().map(part).collect()
+    }
+
+    /// The word as it is where no variable that has a fallback is set.
+    pub(super) fn with_fallbacks(&self) -> String {
+        let part = |piece: &Piece| match piece {
+            Piece::Text(text) => text.clone(),
+            Piece::Variable(name) => format!("${name}"),
+            Piece::Fallback(_, rest) => rest.trim_start_matches(':').trim_start_matches('-').to_owned(),
         };
         self.0.iter().map(part).collect()
     }
@@ -43,7 +78,7 @@ impl Word {
 
     /// True when a variable is part of it.
     pub fn has_variable(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, Piece::Variable(_)))
+        self.0.iter().any(|piece| !matches!(piece, Piece::Text(_)))
     }
 
     /// Splits at the first `=` that stands in text, in front of any variable.
@@ -76,11 +111,7 @@ impl Word {
     /// # Errors
     /// [`Problem::Unsafe`], which names the place and does not repeat the word.
     pub fn must_be_safe(&self, place: &str) -> Result<(), Problem> {
-        let safe = |piece: &Piece| match piece {
-            Piece::Text(text) => is_safe(text),
-            Piece::Variable(name) => is_variable(name),
-        };
-        if self.0.iter().all(safe) { Ok(()) } else { Err(Problem::Unsafe { place: place.to_owned() }) }
+        if self.0.iter().all(Piece::is_right) { Ok(()) } else { Err(Problem::Unsafe { place: place.to_owned() }) }
     }
 }
 

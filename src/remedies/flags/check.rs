@@ -1,7 +1,7 @@
 //! The last gate: nothing is printed that its engine would refuse.
 
 use super::{Constraint, Flag, Kind, Parser, Table, Version, holds};
-use crate::remedies::command::{Argument, Command, Origin};
+use crate::remedies::command::{Argument, Command, Form, Origin, Word};
 
 /// What the command line does not tell, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,6 +115,9 @@ pub fn check(command: &Command, circumstances: &Circumstances) -> Vec<Problem> {
     if command.program.takes_flags() {
         arguments(table, &command.arguments, &versions, &mut problems);
         stray_words(command, &mut problems);
+    } else if table.parser == Parser::None && !command.program.takes_model() && command.form == Form::Shell {
+        let words = command.arguments.iter().filter_map(|argument| argument.name.clone().or_else(|| argument.values.first().map(Word::plain)));
+        problems.extend(words.map(|word| Problem::StrayWord { word }));
     }
     variables(command, table, &versions, &mut problems);
     for constraint in table.constraints {
@@ -210,12 +213,12 @@ fn value(argument: &Argument, name: &str, flag: &Flag, negative: bool, version: 
         return;
     }
     let Some(first) = values.first() else {
-        if !matches!(kind, Kind::Truth | Kind::OptionalText | Kind::List) {
+        if !matches!(kind, Kind::Truth | Kind::OptionalText) && !kind.is_list() {
             problems.push(Problem::MissingValue { flag: name.to_owned() });
         }
         return;
     };
-    if values.len() > 1 && kind != Kind::List {
+    if values.len() > 1 && !kind.is_list() {
         problems.push(Problem::UnwantedValue { flag: name.to_owned(), value: values.get(1).cloned().unwrap_or_default() });
         return;
     }
@@ -230,10 +233,13 @@ fn value(argument: &Argument, name: &str, flag: &Flag, negative: bool, version: 
             Kind::Integer => (value.parse::<i64>().is_ok(), "a whole number"),
             Kind::Unsigned => (value.parse::<u64>().is_ok(), "a whole number that is not negative"),
             Kind::Count => (is_count(value), "a whole number, perhaps with k, M or the like"),
+            Kind::CountOrAuto => (value == "auto" || is_count(value), "a whole number, perhaps with k, M or the like, or auto"),
             Kind::Number => (value.parse::<f64>().is_ok_and(f64::is_finite), "a number"),
             Kind::Fraction => (value.parse::<f64>().is_ok_and(|v| v > 0.0 && v <= 1.0), "a number above 0 and at most 1"),
             Kind::Truth => (matches!(value.to_ascii_lowercase().as_str(), "true" | "false"), "true or false"),
-            Kind::Json => (serde_json::from_str::<serde_json::Value>(value).is_ok() || !value.trim_start().starts_with(['{', '[']), "JSON"),
+            Kind::Json => (serde_json::from_str::<serde_json::Value>(value).is_ok(), "JSON"),
+            Kind::Numbers => (value.parse::<i64>().is_ok(), "whole numbers"),
+            Kind::Pairs => (value.split(',').all(is_pair), "name=number"),
             Kind::Integers => (value.split(',').all(|part| part.parse::<u64>().is_ok()), "whole numbers with commas between them"),
             Kind::Text | Kind::OptionalText | Kind::List | Kind::Repeated => (!value.is_empty(), "a text"),
             Kind::Switch | Kind::Negatable => (true, ""),
@@ -249,10 +255,15 @@ fn value(argument: &Argument, name: &str, flag: &Flag, negative: bool, version: 
     }
 }
 
-/// `4096`, `32k`, `1.5M`, `-1`, `auto`.
+/// `image=4`
+fn is_pair(text: &str) -> bool {
+    text.split_once('=').is_some_and(|(name, number)| !name.is_empty() && number.trim().parse::<i64>().is_ok())
+}
+
+/// `4096`, `32k`, `1.5M`, `-1`.
 fn is_count(text: &str) -> bool {
     let digits = text.strip_suffix(['k', 'K', 'm', 'M', 'g', 'G']).unwrap_or(text);
-    text == "auto" || text.parse::<i64>().is_ok() || digits.parse::<f64>().is_ok_and(|n| n.is_finite() && n >= 0.0) && digits != text
+    text.parse::<i64>().is_ok() || digits.parse::<f64>().is_ok_and(|n| n.is_finite() && n >= 0.0) && digits != text
 }
 
 /// The variables that stand for flags take what the flags take, and no version reads what it no longer knows.

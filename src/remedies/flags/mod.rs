@@ -102,6 +102,8 @@ pub enum Kind {
     Unsigned,
     /// A whole number, perhaps with a suffix (`32k`).
     Count,
+    /// The same, or `auto`.
+    CountOrAuto,
     /// A number.
     Number,
     /// A number above 0 and at most 1.
@@ -116,10 +118,21 @@ pub enum Kind {
     Json,
     /// One or several words.
     List,
+    /// One or several whole numbers.
+    Numbers,
+    /// `name=number`, with commas between several.
+    Pairs,
     /// Whole numbers, separated by commas.
     Integers,
     /// One word; the flag may be given several times.
     Repeated,
+}
+
+impl Kind {
+    /// True when it takes several words.
+    pub fn is_list(self) -> bool {
+        matches!(self, Kind::List | Kind::Numbers)
+    }
 }
 
 /// A version of a program.

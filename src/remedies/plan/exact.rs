@@ -1,29 +1,56 @@
-//! Causes whose message says what has to change.
+//! Causes whose message says what has to change, one module for each kind of thing.
+
+mod config;
+mod host;
+mod hub;
+mod numbers;
+mod platform;
+mod serving;
 
 use super::{Occasion, Words};
+use crate::memory::Model;
+use crate::memory::catalogue::UserCatalogue;
 use crate::memory::estimate::Verdict;
+use crate::memory::format::Dtype;
 use crate::post_mortem::{Fit, Phase, Remedy};
 
-/// The fixes that are known.
+/// The fixes that are known, those that run first.
 pub(super) fn plan(occasion: &Occasion<'_>) -> Vec<Remedy> {
     let found = match occasion.cause {
-        "kv-cache-oom" => context_that_holds(occasion),
-        "gpu-occupied" => share_that_is_free(occasion),
-        "context-limit-config" => budgets(occasion),
-        "remote-code-refused" => trust(occasion),
-        "shm-exhausted" => shared_memory(occasion),
-        "dtype-unsupported" => half(occasion),
-        "model-auth" => token(occasion),
-        "port-in-use" => port(occasion),
-        "graph-capture-oom" if occasion.engine() == "tgi" => no_graphs(occasion),
-        "fragmentation-oom" => segments(occasion),
-        "cuda-fault" => blocking(occasion),
-        "collective-failure" => nccl(occasion),
-        "meta-tensor-offload" | "quantized-offload-refused" => four_bits(occasion),
-        "weight-oom" if occasion.deployment.engine.as_deref() == Some("transformers") => four_bits(occasion),
-        _ => None,
+        "kv-cache-oom" => vec![context_that_holds(occasion)],
+        "gpu-occupied" => vec![share_that_is_free(occasion), platform::end_process(occasion)],
+        "context-limit-config" => config::context(occasion),
+        "parallelism-config" => vec![config::ranks(occasion)],
+        "quantization-unsupported" => numbers::quantization(occasion),
+        "dtype-unsupported" => numbers::dtype(occasion),
+        "model-unsupported" => vec![config::newer_engine(occasion), hub::pull_again(occasion)],
+        "remote-code-refused" => vec![trust(occasion)],
+        "invalid-argument" => vec![config::excluded(occasion), config::meant_value(occasion), config::meant_flag(occasion)],
+        "model-auth" => vec![hub::token(occasion)],
+        "model-download" => hub::fetch(occasion),
+        "weights-invalid" => vec![hub::fetch_again(occasion)],
+        "disk-full" => vec![hub::room(occasion)],
+        "host-oom" => host::memory(occasion),
+        "shm-exhausted" => vec![host::shared_memory(occasion)],
+        "terminated" => vec![host::time_to_start(occasion)],
+        "cuda-unavailable" => platform::device(occasion),
+        "gpu-arch-unsupported" => vec![platform::other_back_end(occasion)],
+        "cuda-fault" => vec![platform::eager(occasion), platform::blocking(occasion)],
+        "collective-failure" => vec![platform::transport(occasion), platform::nccl(occasion)],
+        "missing-dependency" => vec![platform::package(occasion)],
+        "port-in-use" => vec![platform::port(occasion)],
+        "template-error" => serving::template(occasion),
+        "overload" => vec![serving::load(occasion)],
+        "unknown" => vec![serving::more_log(occasion)],
+        "integer-overflow" => vec![numbers::other_numerics(occasion)],
+        "nan-logits" => vec![numbers::more_range(occasion)],
+        "graph-capture-oom" if occasion.engine() == "tgi" => vec![no_graphs(occasion)],
+        "fragmentation-oom" => vec![numbers::segments(occasion)],
+        "meta-tensor-offload" | "quantized-offload-refused" => vec![four_bits(occasion)],
+        "weight-oom" if occasion.engine() == "transformers" => vec![four_bits(occasion)],
+        _ => Vec::new(),
     };
-    found.into_iter().collect()
+    found.into_iter().flatten().collect()
 }
 
 /// Words that would not help: what is free on an occupied device does not hold the weights.
@@ -39,9 +66,54 @@ impl Occasion<'_> {
     fn engine(&self) -> &str {
         self.deployment.engine.as_deref().unwrap_or_default()
     }
+}
 
-    fn fix(&self, words: Words, changes: &[(&str, &str)]) -> Option<Remedy> {
-        self.changed(words, changes, &self.circumstances(None, None))
+/// Changes of flags that memory does not decide.
+fn fix(occasion: &Occasion<'_>, words: Words, changes: &[(&str, &str)]) -> Option<Remedy> {
+    occasion.changed(words, changes, &occasion.circumstances(None, None))
+}
+
+/// A remedy beside the command that was run: one of its own, or in words.
+fn aid(words: Words, command: Option<String>) -> Remedy {
+    let Words { id, title, rationale, tradeoff } = words;
+    Remedy { command, ..crate::causes::advice(id, title, rationale, tradeoff) }
+}
+
+/// A variable of the environment, where there is a command to put it into.
+fn environment(occasion: &Occasion<'_>, words: Words, variable: (&str, &str)) -> Option<Remedy> {
+    occasion.command?;
+    fix(occasion, words, &[variable])
+}
+
+/// The message that decided.
+fn text<'o>(occasion: &Occasion<'o>) -> &'o str {
+    &occasion.situation.fact.place.text
+}
+
+/// The first number behind some words.
+fn digits_after(text: &str, words: &str) -> Option<u64> {
+    let rest = &text[text.find(words)? + words.len()..];
+    let line = rest.split(['\n', ')', '.']).next()?;
+    let from = line.find(|c: char| c.is_ascii_digit())?;
+    let digits = &line[from..];
+    digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len())].parse().ok()
+}
+
+/// True for a name that is one word to every shell, and no option.
+fn is_plain_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 200
+        && !name.starts_with('-')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/' | b':'))
+}
+
+/// What the model's files take, where it is known.
+fn weights_on_disk(occasion: &Occasion<'_>) -> Option<u64> {
+    let model = Model::find(occasion.deployment.model.as_deref()?, &UserCatalogue::default()).ok()?;
+    match &model.stored {
+        Some(stored) => Some(stored.total().0),
+        None if model.quantization.is_some() => None,
+        None => Some(model.parameters.checked_mul(u64::from(model.dtype.map_or(16, Dtype::bits)))? / 8),
     }
 }
 
@@ -73,12 +145,10 @@ fn context_that_holds(occasion: &Occasion<'_>) -> Option<Remedy> {
     let words = Words {
         id: "shorter-context",
         title: format!("Limit the context to {length} tokens"),
-        rationale: format!(
-            "By the engine's own figures the cache holds {holds} tokens, and one context must fit. It worked when the server comes up."
-        ),
+        rationale: format!("By the engine's own figures the cache holds {holds} tokens, and one context must fit."),
         tradeoff: "Longer prompts and answers are refused.",
     };
-    let mut remedy = occasion.fix(words, &changes)?;
+    let mut remedy = fix(occasion, words, &changes)?;
     if let (Some(needed), Some(there)) = (f.kv_needed_bytes, f.kv_available_bytes.and_then(|bytes| u64::try_from(bytes).ok())) {
         let predicted = u64::try_from(u128::from(needed) * u128::from(length) / u128::from(asked.max(1))).ok()?;
         if predicted <= there {
@@ -110,47 +180,12 @@ fn share_that_is_free(occasion: &Occasion<'_>) -> Option<Remedy> {
     let words = Words {
         id: "smaller-share",
         title: format!("Give the engine only what is free (--gpu-memory-utilization {value})"),
-        rationale: format!("{} It worked when the log says `Application startup complete`.", super::sentence(&fit)),
+        rationale: super::sentence(&fit),
         tradeoff: "Less key-value cache.",
     };
-    let mut remedy = occasion.fix(words, &[("--gpu-memory-utilization", &value)])?;
+    let mut remedy = fix(occasion, words, &[("--gpu-memory-utilization", &value)])?;
     remedy.fit = Some(fit);
     Some(remedy)
-}
-
-/// Budgets of TGI that satisfy one another, changed as little as can be.
-fn budgets(occasion: &Occasion<'_>) -> Option<Remedy> {
-    let fact = occasion.situation.fact;
-    if occasion.engine() != "tgi" || !fact.place.text.contains("ArgumentValidation") {
-        return None;
-    }
-    let input_flag = if occasion.value("--max-input-length").is_some() && occasion.value("--max-input-tokens").is_none() {
-        "--max-input-length"
-    } else {
-        "--max-input-tokens"
-    };
-    let total = occasion.number("--max-total-tokens")?;
-    let prefill = occasion.number("--max-batch-prefill-tokens");
-    let batch = occasion.number("--max-batch-total-tokens");
-    let total = batch.map_or(total, |batch| total.min(batch));
-    let input = occasion.number(input_flag)?;
-    let input = if input >= total { total - total / 4 } else { input };
-    // Prompts are not split in all versions.
-    let wanted_prefill = prefill.map(|prefill| batch.map_or(prefill.max(input), |batch| prefill.max(input).min(batch)));
-    let (total, input) = (total.to_string(), input.to_string());
-    let mut changes = vec![("--max-total-tokens", total.as_str()), (input_flag, input.as_str())];
-    let text = wanted_prefill.map(|prefill| prefill.to_string());
-    if let Some(text) = text.as_deref() {
-        changes.push(("--max-batch-prefill-tokens", text));
-    }
-    let words = Words {
-        id: "consistent-budgets",
-        title: "Give token budgets that satisfy one another".to_owned(),
-        rationale: "A prompt must be shorter than prompt and answer together, a prefill must hold a prompt, and both must be within the batch."
-            .to_owned(),
-        tradeoff: "Shorter prompts.",
-    };
-    occasion.fix(words, &changes)
 }
 
 fn trust(occasion: &Occasion<'_>) -> Option<Remedy> {
@@ -161,86 +196,10 @@ fn trust(occasion: &Occasion<'_>) -> Option<Remedy> {
         tradeoff: "That code runs with all rights of the server: a repository that is changed later can do anything with them.",
     };
     match occasion.engine() {
-        "vllm" | "tgi" | "sglang" => occasion.fix(words, &[("--trust-remote-code", "true")]),
-        "transformers" => occasion.fix(words, &[("trust_remote_code", "true")]),
+        "vllm" | "tgi" | "sglang" => fix(occasion, words, &[("--trust-remote-code", "true")]),
+        "transformers" => fix(occasion, words, &[("trust_remote_code", "true")]),
         _ => None,
     }
-}
-
-/// More shared memory, where the command runs a container.
-fn shared_memory(occasion: &Occasion<'_>) -> Option<Remedy> {
-    occasion.command?.container.as_ref()?;
-    let gib = occasion.deployment.tensor_parallel.unwrap_or(1).clamp(1, 8) * 2;
-    let words = Words {
-        id: "shm-size",
-        title: format!("Give the container {gib} GiB of shared memory"),
-        rationale:
-            "Docker gives 64 MiB; processes that share a model exchange data there. It worked when `df -h /dev/shm` in the container shows it."
-                .to_owned(),
-        tradeoff: "RAM that is used as it is needed.",
-    };
-    occasion.fix(words, &[("--shm-size", &format!("{gib}g"))])
-}
-
-/// float16, where the message says that bfloat16 is the trouble.
-fn half(occasion: &Occasion<'_>) -> Option<Remedy> {
-    let text = occasion.situation.fact.place.text.to_ascii_lowercase();
-    let is_bfloat = text.contains("bfloat16 is only supported") || text.contains("bfloat16 is not supported");
-    if !is_bfloat {
-        return None;
-    }
-    let words = Words {
-        id: "half",
-        title: "Use float16".to_owned(),
-        rationale: "bfloat16 is refused here; all CUDA cards that serve language models run float16.".to_owned(),
-        tradeoff: "A smaller range of values: watch for nan.",
-    };
-    match occasion.engine() {
-        "vllm" | "sglang" => occasion.fix(words, &[("--dtype", "half")]),
-        "tgi" => occasion.fix(words, &[("--dtype", "float16")]),
-        _ => None,
-    }
-}
-
-/// The token, handed through from the environment; it is never printed.
-fn token(occasion: &Occasion<'_>) -> Option<Remedy> {
-    let command = occasion.command?;
-    command.container.as_ref()?;
-    let command = command.with_token()?;
-    let text = command.print(crate::remedies::command::Shell::Sh, &occasion.circumstances(None, None)).ok()?;
-    Some(Remedy {
-        id: "pass-token".to_owned(),
-        title: "Pass the token into the container".to_owned(),
-        rationale:
-            "The login of the host is not seen inside. Set HF_TOKEN in the shell first, to a token of the account that accepted the model's terms."
-                .to_owned(),
-        tradeoff: "The token is a secret: keep it out of the command line.".to_owned(),
-        command: Some(text),
-        changes: Vec::new(),
-        fit: None,
-    })
-}
-
-/// The next port, where the server's own one is taken and no container maps it.
-fn port(occasion: &Occasion<'_>) -> Option<Remedy> {
-    let command = occasion.command?;
-    if command.container.is_some() || !matches!(occasion.engine(), "vllm" | "tgi" | "sglang" | "llama.cpp") {
-        return None;
-    }
-    let default = command.table()?.port;
-    let now = occasion.number("--port").or(Some(u64::from(default)))?;
-    // Another port of the server may be the one that is taken.
-    if !occasion.situation.fact.place.text.contains(&now.to_string()) {
-        return None;
-    }
-    let to = (now + 1).to_string();
-    let words = Words {
-        id: "other-port",
-        title: format!("Listen on port {to}"),
-        rationale: format!("Port {now} is taken. `ss -ltnp` shows by whom, and whether {to} is free."),
-        tradeoff: "Clients must know it.",
-    };
-    occasion.fix(words, &[("--port", &to)])
 }
 
 fn no_graphs(occasion: &Occasion<'_>) -> Option<Remedy> {
@@ -250,52 +209,7 @@ fn no_graphs(occasion: &Occasion<'_>) -> Option<Remedy> {
         rationale: "Each captured size keeps its memory, and the cache has taken the rest before.".to_owned(),
         tradeoff: "Decoding is slower, most of all with few requests at a time.",
     };
-    occasion.fix(words, &[("--cuda-graphs", "0")])
-}
-
-fn segments(occasion: &Occasion<'_>) -> Option<Remedy> {
-    environment(
-        occasion,
-        Words {
-            id: "expandable-segments",
-            title: "Let the allocator's segments grow".to_owned(),
-            rationale: "Segments then grow instead of leaving holes.".to_owned(),
-            tradeoff: "None on Linux; not supported everywhere.",
-        },
-        ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True"),
-    )
-}
-
-fn blocking(occasion: &Occasion<'_>) -> Option<Remedy> {
-    environment(
-        occasion,
-        Words {
-            id: "blocking",
-            title: "Run it once with CUDA_LAUNCH_BLOCKING=1 and read the traceback again".to_owned(),
-            rationale: "Each kernel is then waited for, so that the right line fails.".to_owned(),
-            tradeoff: "Slow; for diagnosis only.",
-        },
-        ("CUDA_LAUNCH_BLOCKING", "1"),
-    )
-}
-
-fn nccl(occasion: &Occasion<'_>) -> Option<Remedy> {
-    environment(
-        occasion,
-        Words {
-            id: "nccl-debug",
-            title: "Run it once with NCCL_DEBUG=INFO and look for the first rank that stops".to_owned(),
-            rationale: "The time-out names who waited, not who failed.".to_owned(),
-            tradeoff: "A long log.",
-        },
-        ("NCCL_DEBUG", "INFO"),
-    )
-}
-
-/// A variable of the environment, where there is a command to put it into.
-fn environment(occasion: &Occasion<'_>, words: Words, variable: (&str, &str)) -> Option<Remedy> {
-    occasion.command?;
-    occasion.fix(words, &[variable])
+    fix(occasion, words, &[("--cuda-graphs", "0")])
 }
 
 /// The model in 4 bits on one device, as Python code.
@@ -315,14 +229,11 @@ fn four_bits(occasion: &Occasion<'_>) -> Option<Remedy> {
     let words = Words {
         id: if occasion.cause == "weight-oom" { "quantize" } else { "fit-on-device" },
         title: "Load the model in 4 bits, so that all of it is on the device".to_owned(),
-        rationale: format!(
-            "{} What is not offloaded always has its data. It worked when `model.hf_device_map` names no cpu and no disk.",
-            super::sentence(&fit)
-        ),
+        rationale: format!("{} What is not offloaded always has its data.", super::sentence(&fit)),
         tradeoff: "Some quality.",
     };
     let changes = [("load_in_4bit", "true"), ("bnb_4bit_quant_type", "nf4"), ("bnb_4bit_compute_dtype", "float16"), ("device_map", "auto")];
-    let mut remedy = occasion.fix(words, &changes)?;
+    let mut remedy = fix(occasion, words, &changes)?;
     remedy.command.as_ref()?;
     remedy.fit = Some(fit);
     Some(remedy)

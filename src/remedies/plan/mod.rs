@@ -5,6 +5,7 @@
 //! left out, with its remedy.
 
 mod exact;
+mod follow;
 mod ground;
 mod memory;
 
@@ -28,6 +29,8 @@ pub struct Occasion<'a> {
     pub deployment: &'a Deployment,
     /// The command that was run, if it is known.
     pub command: Option<&'a Command>,
+    /// The shell that commands are for.
+    pub shell: Shell,
 }
 
 /// The remedies, the best first: planned ones, then those words that add to them.
@@ -45,6 +48,7 @@ pub fn remedies(occasion: &Occasion<'_>, words: Vec<Remedy>) -> Vec<Remedy> {
         }
     }
     planned.truncate(MOST);
+    follow::follow_up(occasion, &mut planned);
     planned
 }
 
@@ -60,7 +64,12 @@ impl Occasion<'_> {
                 _ => None,
             }
         };
-        self.command.and_then(|command| command.value_of(flag)).or_else(printed).filter(|value| !matches!(value.as_str(), "None" | "null" | ""))
+        // What a variable holds, only the log can tell.
+        self.command
+            .and_then(|command| command.value_of(flag))
+            .filter(|value| !value.contains('$'))
+            .or_else(printed)
+            .filter(|value| !matches!(value.as_str(), "None" | "null" | ""))
     }
 
     fn number(&self, flag: &str) -> Option<u64> {
@@ -74,18 +83,28 @@ impl Occasion<'_> {
             .map(|(flag, to)| Change { flag: (*flag).to_owned(), from: None, to: (!to.is_empty()).then(|| (*to).to_owned()) })
             .collect();
         let (command, changes) = match self.command {
-            Some(command) => match command.write(&changes, Shell::Sh, circumstances) {
+            Some(command) => match command.write(&changes, self.shell, circumstances) {
                 Ok(printed) if printed.changes.is_empty() => return None,
                 Ok(printed) => (Some(printed.text), printed.changes),
                 // The form has no place for it, or the command has a fault of its own: the change is right all the same.
                 Err(Problem::NotHere { .. }) => (None, self.as_logged(changes, circumstances)?),
-                Err(_) if command.print(Shell::Sh, circumstances).is_err() => (None, self.as_logged(changes, circumstances)?),
+                Err(_) if command.print(self.shell, circumstances).is_err() => (None, self.as_logged(changes, circumstances)?),
                 Err(_) => return None,
             },
             None => (None, self.as_logged(changes, circumstances)?),
         };
         let Words { id, title, rationale, tradeoff } = words;
-        Some(Remedy { id: id.to_owned(), title, rationale, tradeoff: tradeoff.to_owned(), command, changes, fit: None })
+        Some(Remedy {
+            id: id.to_owned(),
+            title,
+            rationale,
+            tradeoff: tradeoff.to_owned(),
+            command,
+            changes,
+            verify: String::new(),
+            otherwise: String::new(),
+            fit: None,
+        })
     }
 
     /// Changes with the values that the log shows, if the engine takes them on a plain command.
@@ -100,7 +119,7 @@ impl Occasion<'_> {
         plain.version.clone_from(&self.deployment.engine_version);
         let of_engine: Vec<Change> =
             changes.iter().filter(|change| plain.table().is_some_and(|table| table.find(&change.flag).is_some())).cloned().collect();
-        plain.write(&of_engine, Shell::Sh, circumstances).ok()?;
+        plain.write(&of_engine, self.shell, circumstances).ok()?;
         Some(changes.into_iter().map(|change| Change { from: self.value(&change.flag), ..change }).collect())
     }
 
