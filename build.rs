@@ -31,7 +31,7 @@ mod names;
 
 use compile::{Classes, Letters};
 use format::{Entry, FORMS, File, FrameEntry, OneOrMany, expand};
-use needles::Needles;
+use needles::{Index, Needles};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     signatures()?;
@@ -117,12 +117,15 @@ fn index(anchors: &[(usize, usize, String)], seen: &HashMap<[u8; 4], u32>) -> Re
 
 /// The tables by which a large log is searched.
 fn needles(needles: &Needles) -> String {
-    let Needles { bits, starts, rows, text: all, short, count } = needles;
-    let short: Vec<String> = short.iter().map(|short| text(short)).collect();
-    let short = short.join(", ");
+    let Needles { slots, halfway, long, short, text: all, tiny, count } = needles;
+    let index = |index: &Index| format!("Index {{ starts: Cow::Borrowed(&{:?}), entries: Cow::Borrowed(&{:?}) }}", index.starts, index.entries);
+    let tiny: Vec<String> = tiny.iter().map(|tiny| text(tiny)).collect();
     format!(
-        "static NEEDLES: Needles = Needles {{ bits: Cow::Borrowed(&{bits:?}), starts: Cow::Borrowed(&{starts:?}), rows: Cow::Borrowed(&{rows:?}), text: {}, short: Cow::Borrowed(&[{short}]), count: {count} }};\n",
-        text(all)
+        "static NEEDLES: Needles = Needles {{ slots: Cow::Borrowed(&{slots:?}), halfway: Cow::Borrowed(&{halfway:?}), long: {}, short: {}, text: {}, tiny: Cow::Borrowed(&[{}]), count: {count} }};\n",
+        index(long),
+        index(short),
+        text(all),
+        tiny.join(", ")
     )
 }
 
@@ -205,9 +208,10 @@ fn signature(out: &mut String, classes: &mut Classes, software: &str, engine: Op
 fn frame(out: &mut String, engine: Option<&str>, e: &FrameEntry) -> Result<(), Box<dyn std::error::Error>> {
     writeln!(
         out,
-        "FrameRule {{ path: {}, functions: {}, code: {}, stage: {}, engine: {}, priority: {} }},",
+        "FrameRule {{ path: {}, functions: {}, names: {}, code: {}, stage: {}, engine: {}, priority: {} }},",
         optional(e.path.as_deref()),
         list(&e.function),
+        if e.function.all().is_empty() { u64::MAX } else { e.function.all().iter().map(|name| format::name_bit(name)).fold(0, |all, bit| all | bit) },
         optional(e.code.as_deref()),
         variant("Stage", &e.stage),
         optional(e.engine.as_deref().or(engine)),

@@ -3,85 +3,20 @@
 #
 #   scripts/bench-large.sh [MEGABYTES]        (default 400; OOMDOC=path/to/binary, RUNS=5)
 #
-# The logs are made by awk from fixed formulas, so that they are the same on every machine. Times are processor time
-# (user and system) of the fastest of several runs, in the same run of this script: compare the ratios, not the seconds.
+# The logs are the same on every machine (scripts/logs.sh). All commands on a log take turns, and of each the fastest run
+# counts, in processor time (user and system): what else the machine does meanwhile concerns all of them. Compare the
+# ratios, not the seconds. Ends with 1 when a wrong cause is found or a ratio is lost that was reached.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 megabytes=${1:-400}
 runs=${RUNS:-5}
 oomdoc=${OOMDOC:-target/release/oomdoc}
 [ -x "$oomdoc" ] || { echo "build it first: cargo build --release" >&2; exit 2; }
+# shellcheck source=scripts/logs.sh
+. scripts/logs.sh
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-
-# One line in some thousand is a failure that does not end the server; at the end comes the one that does.
-make_log() { # KIND MEGABYTES
-    awk -v kind="$1" -v bytes="$(($2 * 1000000))" '
-    function clock(n) { n = int(n / 40); return sprintf("%02d:%02d:%02d", int(n / 3600) % 24, int(n / 60) % 60, n % 60) }
-    function say(line) { print line; size += length(line) + 1 }
-    function vllm(n, source) { return "INFO 03-14 " clock(n) " [" source "] " }
-    function prompt(n) { return "Explain in " (n % 90 + 10) " words how a tide gauge works, and list " (n % 7 + 2) " places that have had one for long.\\n\\nPlease write for readers who have never seen the sea, and avoid technical terms where there are others." }
-    function serving(n,   k) {
-        k = n % 20
-        if (k < 9) say("INFO:     10.0." (n % 7) "." (n % 250) ":" (40000 + n % 20000) " - \"POST /v1/chat/completions HTTP/1.1\" 200 OK")
-        else if (k < 11) say("INFO:     127.0.0.1:" (40000 + n % 20000) " - \"GET /metrics HTTP/1.1\" 200 OK")
-        else if (k < 13) say(vllm(n, "loggers.py:111") "Engine 000: Avg prompt throughput: " (n % 900) "." (n % 10) " tokens/s, Avg generation throughput: " (n % 300) "." (n % 10) " tokens/s, Running: " (n % 32) " reqs, Waiting: 0 reqs, GPU KV cache usage: " (n % 97) "." (n % 10) "%, Prefix cache hit rate: " (n % 60) "." (n % 10) "%")
-        else if (k < 15) say(vllm(n, "logger.py:39") "Received request chatcmpl-" n ": prompt: \x27<|im_start|>user\\n" prompt(n) "<|im_end|>\\n<|im_start|>assistant\\n\x27, params: SamplingParams(n=1, presence_penalty=0.0, frequency_penalty=0.0, repetition_penalty=1.0, temperature=0.7, top_p=0.95, top_k=-1, min_p=0.0, seed=None, stop=[], stop_token_ids=[], max_tokens=" (n % 900) ", min_tokens=0, logprobs=None, skip_special_tokens=True), prompt_token_ids: None, lora_request: None, prompt_adapter_request: None.")
-        else if (k < 17) say(vllm(n, "async_llm.py:271") "Added request chatcmpl-" n ".")
-        else say("DEBUG 03-14 " clock(n) " [scheduler.py:" (n % 800) "] request chatcmpl-" n " has " (n % 4000) " tokens computed, " (n % 16) " blocks held, step took " (n % 40) "." (n % 10) " ms")
-    }
-    function router(n,   k) {
-        k = n % 10
-        if (k < 7) say("2025-03-14T" clock(n) "." sprintf("%06d", n * 37 % 1000000) "Z  INFO generate{parameters=GenerateParameters { best_of: None, temperature: Some(0.7), repetition_penalty: None, top_k: None, top_p: Some(0.95), typical_p: None, do_sample: true, max_new_tokens: Some(" (n % 900) "), return_full_text: None, stop: [], truncate: None, watermark: false, details: true, seed: None } total_time=\"1." (n % 1000) "s\" validation_time=\"412.3µs\" queue_time=\"51.2µs\" inference_time=\"1." (n % 1000) "s\" time_per_token=\"22.4ms\" seed=\"Some(" n ")\"}: text_generation_router::server: router/src/server.rs:322: Success")
-        else say("2025-03-14T" clock(n) "." sprintf("%06d", n * 37 % 1000000) "Z DEBUG next_batch{min_size=None max_size=None prefill_token_budget=4096 token_budget=" (n % 32768) "}: text_generation_router::infer: router/src/infer.rs:271: Prefill batch size: " (n % 4 + 1))
-    }
-    function refused(n) { say("ERROR 03-14 " clock(n) " [serving_chat.py:200] ValueError: This model\x27s maximum context length is 8192 tokens. However, you requested " (8200 + n % 900) " tokens in the messages, Please reduce the length of the messages.") }
-    function start() {
-        say("INFO 03-14 00:00:00 [api_server.py:1042] vLLM API server version 0.8.5")
-        say("INFO 03-14 00:00:01 [api_server.py:1043] args: Namespace(host=\x270.0.0.0\x27, port=8000, model=\x27acme/owl-7b\x27, max_model_len=8192, gpu_memory_utilization=0.9)")
-        say("INFO 03-14 00:00:20 [gpu_model_runner.py:1347] Model loading took 13.5000 GiB and 12.100000 seconds")
-        say("INFO 03-14 00:00:40 [kv_cache_utils.py:634] GPU KV cache size: 52,000 tokens")
-        say("INFO:     Application startup complete.")
-    }
-    function death(n) {
-        say("ERROR 03-14 " clock(n) " [core.py:398] EngineCore encountered a fatal error.")
-        say("ERROR 03-14 " clock(n) " [core.py:398] Traceback (most recent call last):")
-        say("ERROR 03-14 " clock(n) " [core.py:398]   File \"/usr/lib/python3.12/site-packages/vllm/v1/worker/gpu_model_runner.py\", line 1100, in execute_model")
-        say("ERROR 03-14 " clock(n) " [core.py:398]     hidden_states = self.model(input_ids)")
-        say("ERROR 03-14 " clock(n) " [core.py:398] torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 512.00 MiB. GPU 0 has a total capacity of 23.55 GiB of which 101.00 MiB is free. Process 41 has 23.44 GiB memory in use. Of the allocated memory 22.50 GiB is allocated by PyTorch, and 512.00 MiB is reserved by PyTorch but unallocated.")
-        say("INFO:     Shutting down")
-    }
-    function errors(n) {
-        say("ERROR 03-14 " clock(n) " [serving_chat.py:200] Error in request chatcmpl-" n)
-        say("ERROR 03-14 " clock(n) " [serving_chat.py:200] Traceback (most recent call last):")
-        say("ERROR 03-14 " clock(n) " [serving_chat.py:200]   File \"/srv/app/serve_" (n % 50) ".py\", line " (n % 900) ", in handle")
-        say("ERROR 03-14 " clock(n) " [serving_chat.py:200]     raise ValueError(text)")
-        refused(n)
-    }
-    BEGIN {
-        start()
-        while (size < bytes) {
-            n++
-            if (kind == "errors") errors(n)
-            else if (kind == "router") router(n)
-            else serving(n)
-            if (kind == "serving" && n % 20000 == 0) refused(n)
-        }
-        if (kind != "quiet") death(n)
-    }'
-}
-
-# Processor seconds of the fastest of several runs of a command.
-seconds() {
-    local best=""
-    for _ in $(seq "$runs"); do
-        local took
-        # Not into /dev/null, where grep would stop at the first line that it finds.
-        took=$( { TIMEFORMAT='%U %S'; time "$@" > "$folder/out" 2>&1 || true; } 2>&1 | awk '{ print $1 + $2 }')
-        best=$(awk -v a="$took" -v b="${best:-$took}" 'BEGIN { print (a < b ? a : b) }')
-    done
-    echo "$best"
-}
+failed=0
 
 # As many literals as there are signatures: their anchors, one for each.
 signatures=$(cat src/signatures/*.toml | grep -c '^\[\[signature\]\]')
@@ -89,37 +24,94 @@ cat src/signatures/*.toml | awk '
     /^anchor = / { inside = 1 }
     inside { text = $0; while (match(text, /"[^"\\]+"|\047[^\047]+\047/)) { print substr(text, RSTART + 1, RLENGTH - 2); text = substr(text, RSTART + RLENGTH) } }
     inside && !/[[,]$/ { inside = 0 }' | awk -v most="$signatures" 'length > 3 && !seen[$0]++ && ++n <= most' > "$folder/literals"
+[ "$(wc -l < "$folder/literals")" -eq "$signatures" ] || { echo "found no $signatures anchors" >&2; exit 2; }
 
-failed=0
+analyze() { "$oomdoc" analyze --exit-zero --threads 1 "$@"; }
+from_pipe() { cat "$1" | "$oomdoc" analyze --exit-zero; }
+unpacked() { gzip -dc "$1" > /dev/null; }
+rg_counts() { rg -j1 -c -F -f "$folder/literals" "$1"; }
+grep_counts() { LC_ALL=C grep -c -F -f "$folder/literals" "$1"; }
+# Not into /dev/null, where grep would stop at the first line that it finds.
+timed() { { time "$@" > "$folder/out" 2>&1 || true; } 2>&1; }
+
+# Lets commands take turns. Each is a word for the table, the command, its log; `best[word]` is the processor time of the
+# fastest run, `wall[word]` the shortest time by the clock.
+declare -A best wall
+take_turns() {
+    local TIMEFORMAT='%U %S %R' word command log took
+    for _ in $(seq "$runs"); do
+        for entry in "$@"; do
+            read -r word command log <<< "$entry"
+            # shellcheck disable=SC2086
+            took=$(timed "$command" $log)
+            best[$word]=$(awk -v t="$took" -v b="${best[$word]:-9e9}" 'BEGIN { split(t, s, " "); s[1] += s[2]; print (s[1] < b ? s[1] : b) }')
+            wall[$word]=$(awk -v t="$took" -v b="${wall[$word]:-9e9}" 'BEGIN { split(t, s, " "); print (s[3] < b ? s[3] : b) }')
+        done
+    done
+}
+
+show() { # WORD BYTES
+    awk -v name="$1" -v s="${best[$1]}" -v b="$2" 'BEGIN { s = (s > 0 ? s : 0.001); printf "  %-28s %7.3f s %6.2f GB/s\n", name, s, b / 1e9 / s }'
+}
+
+# A ratio of two times, and the least or the most that it may be.
+ratio() { # TEXT TIME TIME least|most BOUND
+    awk -v text="$1" -v a="$2" -v b="$3" -v way="$4" -v bound="$5" 'BEGIN {
+        r = a / (b > 0 ? b : 0.001)
+        lost = (way == "least" ? r < bound : r > bound)
+        printf "  %-56s %6.2f, at %s %s%s\n", text, r, way, bound, (lost ? ": LOST" : "")
+        exit lost
+    }' || failed=1
+}
+
 check() { # LOG CAUSE
     local found
-    found=$("$oomdoc" analyze --format json --exit-zero "$1" | sed -n 's/^  "cause": "\([^"]*\)".*/\1/p' | head -1)
-    if [ "$found" != "$2" ]; then echo "  wrong: $found instead of $2"; failed=1; else echo "  found: $found"; fi
+    found=$(analyze --format json "$1" | sed -n 's/^  "cause": "\([^"]*\)".*/\1/p' | head -1)
+    [ "$found" = "$2" ] || { echo "  wrong: $found instead of $2 in $(basename "$1")"; failed=1; }
 }
 
-report() { # NAME CAUSE
-    local log=$folder/$1 size own took
+report() { # NAME CAUSE TIMES-AS-FAST-AS-RG PART-OF-WC
+    local log=$folder/$1 size
     make_log "$1" "$megabytes" > "$log"
     size=$(wc -c < "$log")
-    cat "$log" > /dev/null
     echo "$1: $((size / 1000000)) MB, $(wc -l < "$log") lines"
     check "$log" "$2"
-    own=$(seconds "$oomdoc" analyze --exit-zero "$log")
-    awk -v s="$own" -v b="$size" 'BEGIN { printf "  %-34s %7.3f s %6.2f GB/s\n", "oomdoc analyze", s, b / 1e9 / (s > 0 ? s : 0.001) }'
-    compare() {
-        took=$(seconds "${@:2}")
-        awk -v name="$1" -v s="$took" -v own="$own" -v b="$size" 'BEGIN { s = (s > 0 ? s : 0.001); printf "  %-34s %7.3f s %6.2f GB/s   oomdoc is %.2f times as fast\n", name, s, b / 1e9 / s, s / own }'
-    }
-    if command -v rg > /dev/null; then compare "rg -j1 -c -F, $(wc -l < "$folder/literals") literals" rg -j1 -c -F -f "$folder/literals" "$log"; fi
-    if [ "$1" = serving ]; then compare "grep -c -F, the same" env LC_ALL=C grep -c -F -f "$folder/literals" "$log"; fi
-    compare "wc -l" wc -l "$log"
-    compare "cat" sh -c 'cat "$1" > /dev/null' cat "$log"
-    rm -f "$log"
+    local turns=("oomdoc analyze $log" "wc wc $log" "cat cat $log")
+    command -v rg > /dev/null && turns+=("rg rg_counts $log")
+    [ "$1" = serving ] && turns+=("grep grep_counts $log")
+    best=()
+    take_turns "${turns[@]}"
+    for word in oomdoc rg grep wc cat; do if [ -n "${best[$word]:-}" ]; then show "$word" "$size"; fi; done
+    if [ -n "${best[rg]:-}" ]; then ratio "as fast as rg with $signatures literals, times" "${best[rg]}" "${best[oomdoc]}" least "$3"; fi
+    ratio "as fast as wc -l" "${best[wc]}" "${best[oomdoc]}" least "$4"
+    eval "best_of_$1=${best[oomdoc]}"
+    if [ "$1" != serving ]; then rm -f "$log"; fi
 }
 
-[ "$(wc -l < "$folder/literals")" -eq "$signatures" ] || { echo "found no $signatures anchors" >&2; exit 2; }
-report serving inference-oom
-report router inference-oom
-report quiet healthy
-report errors inference-oom
+report serving inference-oom 2.5 0.15
+# The same log in other ways.
+log=$folder/serving
+as_json_file < "$log" > "$log.json"
+as_cri < "$log" > "$log.cri"
+gzip -1 -c "$log" > "$log.gz"
+cp "$log" "$log.again"
+for other in json cri gz; do check "$log.$other" inference-oom; done
+one_thread() { "$oomdoc" analyze --exit-zero --threads 1 "$@"; }
+two_threads() { "$oomdoc" analyze --exit-zero --threads 2 "$@"; }
+best=()
+take_turns "plain analyze $log" "json-file analyze $log.json" "cri analyze $log.cri" "pipe from_pipe $log" "gzip analyze $log.gz" \
+    "gunzip unpacked $log.gz" "one one_thread $log $log.again" "two two_threads $log $log.again"
+echo "serving, in other ways"
+for word in plain json-file cri pipe gzip gunzip; do show "$word" "$(wc -c < "$log")"; done
+ratio "json-file, times the plain log" "${best[json-file]}" "${best[plain]}" most 2
+ratio "CRI, times the plain log" "${best[cri]}" "${best[plain]}" most 2
+ratio "from a pipe, cat included, times from the file" "${best[pipe]}" "${best[plain]}" most 2
+ratio "gzip, times unpacking by gzip plus the plain log" "${best[gzip]}" "$(awk -v a="${best[gunzip]}" -v b="${best[plain]}" 'BEGIN { print a + b }')" most 1.2
+echo "  two logs: ${wall[one]} s by the clock on one thread, ${wall[two]} s on two: $(awk -v a="${wall[one]}" -v b="${wall[two]}" 'BEGIN { printf "%.2f", a / b }') times as fast (where the machine is quiet)"
+rm -f "$log" "$log".*
+
+report router inference-oom 4 0.25
+report quiet healthy 3 0.15
+report errors inference-oom 1.2 0.1
+ratio "nothing but errors, times a quiet log" "$best_of_errors" "$best_of_quiet" most 3
 exit "$failed"

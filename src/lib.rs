@@ -20,6 +20,7 @@ pub mod envelope;
 pub mod extract;
 pub mod facts;
 pub mod memory;
+mod pairs;
 pub mod post_mortem;
 pub mod program;
 pub mod recognise;

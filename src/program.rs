@@ -35,41 +35,36 @@ pub enum Op {
     NotWord,
 }
 
+// What the lowest four bits of an instruction say.
+const MATCH: u32 = 0;
+const BYTE: u32 = 1;
+const CLASS: u32 = 2;
+const JUMP: u32 = 3;
+const SPLIT: u32 = 4;
+const PREFER: u32 = 5;
+const SAVE: u32 = 6;
+const START: u32 = 7;
+const END: u32 = 8;
+const WORD: u32 = 9;
+const NOT_WORD: u32 = 10;
+
 impl Op {
     /// The instruction in 32 bits; `branch` numbers those that branch.
     pub fn encode(self, branch: u32) -> u32 {
         let (code, operand) = match self {
-            Op::Match => (0, 0),
-            Op::Byte(byte) => (1, u16::from(byte)),
-            Op::Class(class) => (2, class),
-            Op::Jump(to) => (3, to),
-            Op::Split(to) => (4, to),
-            Op::Prefer(to) => (5, to),
-            Op::Save(slot) => (6, slot),
-            Op::Start => (7, 0),
-            Op::End => (8, 0),
-            Op::Word => (9, 0),
-            Op::NotWord => (10, 0),
+            Op::Match => (MATCH, 0),
+            Op::Byte(byte) => (BYTE, u16::from(byte)),
+            Op::Class(class) => (CLASS, class),
+            Op::Jump(to) => (JUMP, to),
+            Op::Split(to) => (SPLIT, to),
+            Op::Prefer(to) => (PREFER, to),
+            Op::Save(slot) => (SAVE, slot),
+            Op::Start => (START, 0),
+            Op::End => (END, 0),
+            Op::Word => (WORD, 0),
+            Op::NotWord => (NOT_WORD, 0),
         };
         code | branch << 4 | u32::from(operand) << 16
-    }
-
-    fn decode(word: u32) -> (Self, usize) {
-        let operand = (word >> 16) as u16;
-        let op = match word & 15 {
-            1 => Op::Byte(operand as u8),
-            2 => Op::Class(operand),
-            3 => Op::Jump(operand),
-            4 => Op::Split(operand),
-            5 => Op::Prefer(operand),
-            6 => Op::Save(operand),
-            7 => Op::Start,
-            8 => Op::End,
-            9 => Op::Word,
-            10 => Op::NotWord,
-            _ => Op::Match,
-        };
-        (op, (word >> 4 & 0xFFF) as usize)
     }
 }
 
@@ -198,59 +193,63 @@ impl<'p, 't> Run<'p, 't> {
 
     /// Whether the instruction there asks for another byte than there is.
     fn ends_at_once(&self, at: usize, position: usize) -> bool {
-        match Op::decode(self.program.code[at]).0 {
-            Op::Byte(byte) => self.text.get(position) != Some(&byte),
-            Op::Class(class) => !self.text.get(position).is_some_and(|&byte| is_in(&self.program.classes[usize::from(class)], byte)),
+        let word = self.program.code[at];
+        match word & 15 {
+            BYTE => self.text.get(position) != Some(&((word >> 16) as u8)),
+            CLASS => !self.is_in_class(word, position),
             _ => false,
         }
+    }
+
+    fn is_in_class(&self, word: u32, position: usize) -> bool {
+        self.text.get(position).is_some_and(|&byte| is_in(&self.program.classes[(word >> 16) as usize], byte))
     }
 
     /// Follows one way to its end, and notes the others.
     fn follow(&mut self, mut at: usize, mut position: usize) -> Option<usize> {
         let text = self.text;
         loop {
-            let (op, branch) = Op::decode(self.program.code[at]);
+            // Taken apart here and not by a function that gives an `Op`: this is what a search consists of.
+            let word = self.program.code[at];
+            let operand = (word >> 16) as usize;
             at += 1;
-            let holds = match op {
-                Op::Match => return Some(position),
-                Op::Byte(byte) => {
+            let holds = match word & 15 {
+                MATCH => return Some(position),
+                BYTE => {
                     position += 1;
-                    text.get(position - 1) == Some(&byte)
+                    text.get(position - 1) == Some(&(operand as u8))
                 }
-                Op::Class(class) => {
+                CLASS => {
                     position += 1;
-                    text.get(position - 1).is_some_and(|&byte| is_in(&self.program.classes[usize::from(class)], byte))
+                    self.is_in_class(word, position - 1)
                 }
-                Op::Jump(to) => {
-                    at = usize::from(to);
+                JUMP => {
+                    at = operand;
                     true
                 }
-                Op::Split(to) | Op::Prefer(to) => {
-                    let cell = self.cell(branch, position);
-                    let word = &mut self.visited[cell / 64];
-                    let is_new = *word >> (cell % 64) & 1 == 0;
-                    *word |= 1 << (cell % 64);
-                    let mut other = usize::from(to);
-                    if matches!(op, Op::Prefer(_)) {
-                        std::mem::swap(&mut at, &mut other);
-                    }
-                    if is_new && self.ends_at_once(at, position) {
+                kind @ (SPLIT | PREFER) => {
+                    let cell = self.cell((word >> 4 & 0xFFF) as usize, position);
+                    let seen = &mut self.visited[cell / 64];
+                    let is_new = *seen >> (cell % 64) & 1 == 0;
+                    *seen |= 1 << (cell % 64);
+                    let (first, other) = if kind == PREFER { (operand, at) } else { (at, operand) };
+                    at = first;
+                    if is_new && self.ends_at_once(first, position) {
                         at = other;
                     } else if is_new && !self.ends_at_once(other, position) {
                         self.steps.push(Step::Try { at: other, position });
                     }
                     is_new
                 }
-                Op::Save(slot) => {
-                    let slot = usize::from(slot);
-                    self.steps.push(Step::Restore { slot, to: self.slots[slot] });
-                    self.slots[slot] = Some(position);
+                SAVE => {
+                    self.steps.push(Step::Restore { slot: operand, to: self.slots[operand] });
+                    self.slots[operand] = Some(position);
                     true
                 }
-                Op::Start => position == 0,
-                Op::End => position == text.len(),
-                Op::Word => is_boundary(text, position),
-                Op::NotWord => !is_boundary(text, position),
+                START => position == 0,
+                END => position == text.len(),
+                WORD => is_boundary(text, position),
+                _ => !is_boundary(text, position),
             };
             if !holds {
                 return None;

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use crate::case::{complete, deployment};
 use crate::envelope::{Level, OriginId};
 use crate::extract;
+use crate::extract::payload::Payload;
 use crate::facts::{Attributes, Fact, FactKind, Place, Stage, Strength};
+use crate::pairs::Pairs;
 use crate::post_mortem::Figures;
 use crate::record::header::{Format, trailing_rank};
 use crate::record::traceback::{Exception, Frame, message_of};
 use crate::record::{Flat, Record, Text};
 use crate::redact::{cut_before, cut_behind};
-use crate::signatures::{FRAMES, FrameRule, Hit, Parser, Signature, Table};
+use crate::signatures::{FRAMES, FrameRule, Hit, Parser, Signature, Table, format};
 
 /// Bytes of a text that are searched: its beginning and its end.
 const SEARCHED: usize = 64 * 1024;
@@ -223,8 +225,7 @@ impl<'t> Recogniser<'t> {
 
     /// The text with what users sent blanked out, if there is any.
     fn without_payload(&mut self, flat: &str, hits: &[Hit<'_>], record: &Record) -> Option<String> {
-        let mut ranges: Vec<(usize, usize)> = extract::payload::quoted(flat);
-        let mut is_open = extract::payload::is_open(flat);
+        let Payload { mut ranges, mut is_open } = extract::payload::quoted(flat);
         for hit in hits.iter().filter(|hit| hit.signature.fact == FactKind::Payload) {
             ranges.push(hit.payload.unwrap_or((hit.end, flat.len())));
             // Every line of these two has a header of its own; `Output: results/` of a script opens nothing.
@@ -642,8 +643,11 @@ fn is_failure_by_form(record: &Record) -> bool {
 fn stage_of(frames: &[Frame]) -> Option<(i8, usize, Stage)> {
     let mut best: Option<(i8, usize, Stage)> = None;
     for (depth, frame) in frames.iter().enumerate() {
-        for rule in FRAMES {
-            if best.is_none_or(|(priority, ..)| rule.priority >= priority) && applies(rule, frame) {
+        let name = format::name_bit(&frame.function);
+        let path = Pairs::of(&frame.path);
+        for rule in FRAMES.iter().filter(|rule| rule.names & name != 0) {
+            let may_be = best.is_none_or(|(priority, ..)| rule.priority >= priority) && rule.path.as_ref().is_none_or(|part| path.may_hold(part));
+            if may_be && applies(rule, frame) {
                 best = Some((rule.priority, depth, rule.stage));
             }
         }

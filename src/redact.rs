@@ -16,6 +16,7 @@ use regex::{Captures, Regex};
 use serde_json::Value;
 
 use self::secrets::{Mask, NAME, RULES, expression};
+use crate::pairs::Pairs;
 use crate::post_mortem::PostMortem;
 use crate::program::{self, Groups, Program};
 
@@ -48,13 +49,10 @@ fn matches(number: usize, text: &str) -> Vec<Groups<'static>> {
 /// assert_eq!((text.as_ref(), count), ("HF_TOKEN=hf_****", 1));
 /// ```
 pub fn redact(text: &str) -> (Cow<'_, str>, u64) {
-    let lower = text.to_ascii_lowercase();
     let mut out = Cow::Borrowed(text);
     let mut count = 0;
-    for (number, rule) in RULES.iter().enumerate() {
-        if !rule.anchors.iter().any(|anchor| lower.contains(anchor)) {
-            continue;
-        }
+    for number in applying(text) {
+        let rule = &RULES[number];
         let mut masked = String::new();
         let mut done = 0;
         for found in matches(number, &out) {
@@ -73,6 +71,14 @@ pub fn redact(text: &str) -> (Cow<'_, str>, u64) {
     (out, count)
 }
 
+/// The rules that may find something in a text.
+fn applying(text: &str) -> Vec<usize> {
+    let lower = text.to_ascii_lowercase();
+    let pairs = Pairs::of(&lower);
+    let applies = |number: &usize| RULES[*number].anchors.iter().any(|anchor| pairs.may_hold(anchor) && lower.contains(anchor));
+    (0..RULES.len()).filter(applies).collect()
+}
+
 /// Where a text may be cut at or before an offset without leaving half a secret, which no rule would know any more.
 pub fn cut_before(text: &str, at: usize) -> usize {
     secrets_at(text, at).map_or_else(|| boundary(text, at), |secret| secret.start)
@@ -88,9 +94,9 @@ fn secrets_at(text: &str, at: usize) -> Option<Range<usize>> {
     let at = boundary(text, at);
     let from = boundary(text, at.saturating_sub(AROUND));
     let part = text.get(from..boundary(text, at + AROUND))?;
-    let lower = part.to_ascii_lowercase();
     let mut covered: Option<Range<usize>> = None;
-    for (number, rule) in RULES.iter().enumerate().filter(|(_, rule)| rule.anchors.iter().any(|anchor| lower.contains(anchor))) {
+    for number in applying(part) {
+        let rule = &RULES[number];
         for found in matches(number, part) {
             let Some(whole) = found.first().map(|&(_, start, end)| from + start..from + end) else { continue };
             if whole.start < at && at < whole.end && masked_part(rule.mask, part, &found).is_some() {

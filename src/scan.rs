@@ -6,7 +6,7 @@
 
 pub mod needles;
 
-use aho_corasick::packed;
+use memchr::memmem::Finder;
 
 use crate::source::{Reader, SourceError, Stop};
 use needles::Needles;
@@ -134,21 +134,22 @@ impl<'t> Gate<'t> {
 /// Needles, and how often each was found.
 struct Search<'t> {
     needles: &'t Needles,
-    short: Option<packed::Searcher>,
+    tiny: Vec<Finder<'t>>,
     times: Vec<u32>,
 }
 
 impl<'t> Search<'t> {
     fn new(needles: &'t Needles) -> Self {
-        Search { needles, short: None, times: Vec::new() }
+        Search { needles, tiny: Vec::new(), times: Vec::new() }
     }
 
     /// The place of the first needle that is not mere noise.
     fn first(&mut self, text: &[u8]) -> Option<usize> {
+        let count = self.needles.count;
         if self.times.is_empty() {
             // Put together only when a log turns out to be large.
-            self.times = vec![0; self.needles.count + self.needles.short.len()];
-            self.short = packed::Config::new().builder().extend(self.needles.short.iter().map(|short| short.as_bytes())).build();
+            self.times = vec![0; count + self.needles.tiny.len()];
+            self.tiny = self.needles.tiny.iter().map(|tiny| Finder::new(tiny.as_bytes())).collect();
         }
         let times = &mut self.times;
         let mut is_news = |number: usize| {
@@ -163,17 +164,11 @@ impl<'t> Search<'t> {
             }
             is_news
         });
-        let text = &text[..first.unwrap_or(text.len())];
-        let count = self.needles.count;
-        let short = match &self.short {
-            Some(short) => short.find_iter(text).find(|found| is_news(count + found.pattern().as_usize())).map(|found| found.start()),
-            // Without the processor's help, one after the other.
-            None => {
-                let places = self.needles.short.iter().enumerate();
-                places.filter_map(|(n, short)| memchr::memmem::find(text, short.as_bytes()).filter(|_| is_news(count + n))).min()
-            }
-        };
-        short.or(first)
+        for (number, tiny) in (count..).zip(&self.tiny) {
+            let text = &text[..first.unwrap_or(text.len())];
+            first = tiny.find(text).filter(|_| is_news(number)).or(first);
+        }
+        first
     }
 }
 

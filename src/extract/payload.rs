@@ -21,26 +21,37 @@ const KEYS: &[&str] = &[
     "user",
     "assistant",
 ];
+/// Which bytes a key begins with.
+const INITIALS: [bool; 256] = {
+    let mut initials = [false; 256];
+    let mut key = 0;
+    while key < KEYS.len() {
+        initials[KEYS[key].as_bytes()[0] as usize] = true;
+        key += 1;
+    }
+    initials
+};
 /// Dumps beyond this number in one message are not looked at.
 const MAX_RANGES: usize = 200;
 
-/// The ranges of quoted values of such keys: `prompt: '…'`, `"inputs": "…"`, `messages=[…]`.
-pub fn quoted(flat: &str) -> Vec<(usize, usize)> {
-    scan(flat).0
+/// What users sent, in a text.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Payload {
+    /// The ranges of quoted values of such keys: `prompt: '…'`, `"inputs": "…"`, `messages=[…]`.
+    pub ranges: Vec<(usize, usize)>,
+    /// Whether the last one is not closed within the text.
+    pub is_open: bool,
 }
 
-/// True when the last such value is not closed within the text.
-pub fn is_open(flat: &str) -> bool {
-    scan(flat).1
-}
-
-fn scan(flat: &str) -> (Vec<(usize, usize)>, bool) {
+/// Looks for such values in a text.
+pub fn quoted(flat: &str) -> Payload {
     let bytes = flat.as_bytes();
-    let mut ranges = Vec::new();
+    let mut payload = Payload::default();
+    let ranges = &mut payload.ranges;
     let mut at = 0;
     while at < bytes.len() && ranges.len() < MAX_RANGES {
-        let begins_word = at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_' || bytes[at - 1] == b'-');
-        let key = KEYS.iter().filter(|key| begins_word && bytes[at..].starts_with(key.as_bytes())).max_by_key(|key| key.len());
+        let begins_word = INITIALS[usize::from(bytes[at])] && (at == 0 || !is_of_a_word(bytes[at - 1]));
+        let key = if begins_word { KEYS.iter().filter(|key| bytes[at..].starts_with(key.as_bytes())).max_by_key(|key| key.len()) } else { None };
         let Some(key) = key else {
             at += 1;
             continue;
@@ -68,7 +79,7 @@ fn scan(flat: &str) -> (Vec<(usize, usize)>, bool) {
                 }
                 None => {
                     ranges.push((next + 1, bytes.len()));
-                    return (ranges, true);
+                    return Payload { is_open: true, ..payload };
                 }
             },
             Some(b'[') => {
@@ -79,7 +90,11 @@ fn scan(flat: &str) -> (Vec<(usize, usize)>, bool) {
             _ => at = next,
         }
     }
-    (ranges, false)
+    payload
+}
+
+fn is_of_a_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
 }
 
 fn closing_quote(bytes: &[u8], mut at: usize, quote: u8) -> Option<usize> {
@@ -119,7 +134,7 @@ mod tests {
 
     fn blanked(text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
-        for (start, end) in quoted(text) {
+        for (start, end) in quoted(text).ranges {
             bytes[start..end].fill(b'.');
         }
         String::from_utf8_lossy(&bytes).into_owned()
@@ -141,7 +156,7 @@ mod tests {
 
     #[test]
     fn an_unclosed_value_is_open() {
-        assert!(is_open("prompt: 'begins and does not end"));
-        assert!(!is_open("prompt: 'a'"));
+        assert!(quoted("prompt: 'begins and does not end").is_open);
+        assert!(!quoted("prompt: 'a'").is_open);
     }
 }

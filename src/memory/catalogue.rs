@@ -142,9 +142,11 @@ pub fn entries(kind: Key, words: &[String]) -> impl Iterator<Item = (&'static Ro
     index(place(&key)).take_while(move |(k, _, _)| *k == key).map(|(_, row, id)| (row, id))
 }
 
-/// Every bare key, in order, with its entry.
-pub fn bare_keys() -> impl Iterator<Item = (&'static str, &'static Row, &'static str)> {
-    index(place("~")).filter_map(|(key, row, id)| Some((key.strip_prefix(Key::Bare.mark())?, row, id)))
+/// The bare keys that begin with a word, in order, with their entries.
+pub fn bare_keys(first: &str) -> impl Iterator<Item = (&'static str, &'static Row, &'static str)> {
+    let begin = format!("{}{first}", Key::Bare.mark());
+    let keys = index(place(&begin)).take_while(move |(key, ..)| key.starts_with(&begin));
+    keys.filter_map(|(key, row, id)| Some((key.strip_prefix(Key::Bare.mark())?, row, id)))
 }
 
 /// Another name for a model that its own name does not tell: an Ollama tag, exactly as written where it has no size.

@@ -1,5 +1,7 @@
 //! What is known of a model, and where from.
 
+use std::collections::BTreeSet;
+
 use thiserror::Error;
 
 use super::catalogue::{self, Key, Row, UserCatalogue};
@@ -415,9 +417,9 @@ fn by_base(candidate: &Candidate) -> Option<Model> {
     let words = names::bare(&parts.base);
     let sizes = words.iter().filter(|word| is_size(word)).count();
     let mut best: Option<(usize, Vec<(&'static Row, &'static str)>)> = None;
-    for (key, row, id) in catalogue::bare_keys() {
+    let firsts: BTreeSet<&String> = words.iter().collect();
+    for (key, row, id) in firsts.iter().flat_map(|first| catalogue::bare_keys(first)) {
         let owner = id.split('/').next().unwrap_or_default();
-        // Most keys fail one of these, which cost nothing.
         if !key.split('-').next().is_some_and(|first| words.iter().any(|word| word == first)) || !OWNERS.contains(&owner) {
             continue;
         }
@@ -504,7 +506,7 @@ fn by_size(candidate: &Candidate) -> Option<Model> {
 /// Names of the catalogue that look like this one: those that share the most words with it.
 fn near(text: &str) -> Vec<String> {
     let words = names::bare(&quantized_names::split(&names::words(names::without_owner(text))).base);
-    let mut scored: Vec<(usize, &str)> = catalogue::bare_keys()
+    let mut scored: Vec<(usize, &str)> = catalogue::bare_keys("")
         .filter_map(|(key, _, id)| {
             let shared = key.split('-').filter(|word| words.iter().any(|w| w == word)).count();
             let all = key.split('-').count().max(words.len());

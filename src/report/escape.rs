@@ -14,7 +14,8 @@ const MAX_MARKS: usize = 3;
 /// Escape sequences are removed, a tab becomes a space, other control characters are shown in caret notation,
 /// characters that hide or reorder text as `<U+202E>`. Line feeds stay.
 pub fn visible(text: &str) -> Cow<'_, str> {
-    if text.chars().all(|c| c == '\n' || (' '..='~').contains(&c)) {
+    // Not `all`, which would look at one byte after the other.
+    if text.bytes().fold(true, |is_plain, b| is_plain & (b == b'\n' || (b' '..=b'~').contains(&b))) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());

@@ -5,6 +5,7 @@ use std::ops::Range;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::escape;
+use crate::pairs::Pairs;
 use crate::post_mortem::{Evidence, Role};
 
 /// One line of a quotation.
@@ -147,20 +148,22 @@ fn score(sentence: &str) -> i32 {
         "process ",
     ];
     let lower = sentence.to_ascii_lowercase();
+    let pairs = Pairs::of(&lower);
+    let holds = |phrase: &&str| pairs.may_hold(phrase) && lower.contains(phrase);
     let mut value = 0;
-    if SAYS.iter().any(|phrase| lower.contains(phrase)) {
+    if SAYS.iter().any(holds) {
         value += 4;
     }
-    if lower.contains("tried to allocate") || lower.contains("not enough memory") || lower.contains("larger than") {
+    if ["tried to allocate", "not enough memory", "larger than"].iter().any(holds) {
         value += 2;
     }
     if sentence.bytes().any(|b| b.is_ascii_digit()) {
         value += 1;
     }
-    if [" mib", " gib", " mb", " gb", " bytes"].iter().any(|unit| lower.contains(unit)) {
+    if [" mib", " gib", " mb", " gb", " bytes"].iter().any(holds) {
         value += 2;
     }
-    if ADVISES.iter().any(|phrase| lower.contains(phrase)) {
+    if ADVISES.iter().any(holds) {
         value -= 4;
     }
     value

@@ -203,6 +203,11 @@ pub const fn gram_bit(gram: u32) -> usize {
     (gram.wrapping_mul(0x9E37_79B1) >> 16) as usize
 }
 
+/// A bit that stands for the name of a function, one of 64.
+pub fn name_bit(name: &str) -> u64 {
+    1 << (name.bytes().fold(0u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)) >> 26)
+}
+
 /// Replaces every `{name}` of a pattern by the named capture that it stands for.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::facts::{Ends, FactKind, Stage};
 use crate::post_mortem::Figures;
 use crate::program::{self, Groups, Program};
-use crate::scan::needles::{Needles, Row};
+use crate::scan::needles::{Entry, Index, Needles};
 
 type Text = Cow<'static, str>;
 type Texts = Cow<'static, [Text]>;
@@ -78,6 +78,8 @@ pub struct FrameRule {
     pub path: Option<Text>,
     /// Names of the function.
     pub functions: Texts,
+    /// The bits of these names, by [`format::name_bit`]; all, if there are none.
+    pub names: u64,
     /// Part of the source line.
     pub code: Option<Text>,
     /// The stage that it tells.
