@@ -366,9 +366,14 @@ fn value(name: &str, argument: &mut Value, count: &mut u64) {
             }
         }
         Value::Object(fields) => {
-            for (key, item) in fields.iter_mut() {
-                value(if secret { name } else { key }, item, count);
-            }
+            *fields = mem::take(fields)
+                .into_iter()
+                .map(|(mut key, mut item)| {
+                    value(if secret { name } else { &key }, &mut item, count);
+                    text(&mut key, count);
+                    (key, item)
+                })
+                .collect();
         }
         _ => {}
     }

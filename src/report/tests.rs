@@ -711,12 +711,24 @@ fn a_report_is_redacted_everywhere() {
         ("password".to_owned(), json!(1234)),
         ("env".to_owned(), json!({"HF_TOKEN": secret, "PORT": 80})),
         ("args".to_owned(), json!(["--api-key", "swordfish", "--port", "80"])),
+        ("overrides".to_owned(), json!([{secret: 1}])),
     ]
     .into();
-    assert_eq!(redact_report(&mut report), 12);
-    assert_eq!(report.secrets_masked, 12);
+    assert_eq!(redact_report(&mut report), 13);
+    assert_eq!(report.secrets_masked, 13);
     let out = one(Format::Json, report);
     assert!(!out.contains("aBcDeF") && !out.contains("swordfish") && !out.contains("1234,") && out.contains("<pad>"), "{out}");
+}
+
+#[test]
+fn sizes_that_nothing_can_hold_are_drawn() {
+    let mut report = prefill();
+    for part in &mut report.memory.devices[0].components {
+        part.bytes = u64::MAX;
+    }
+    for format in [Format::Text, Format::Markdown, Format::Html] {
+        assert!(!one(format, report.clone()).is_empty());
+    }
 }
 
 proptest::proptest! {
