@@ -607,6 +607,9 @@ fn commands_are_broken_where_a_shell_joins_them() {
 fn secrets_are_masked() {
     let cases = [
         ("token hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ01234567 used", "token hf_**** used"),
+        // A quotation that is not closed, and holds no secret itself, hides none.
+        ("--api-key=\"$KEY and then api_key=hunter2abc", "--api-key=\"$KEY and then api_key=****"),
+        ("api_key=$A;api_key=$B api_key=hunter2abc", "api_key=$A;api_key=$B api_key=****"),
         ("HF_TOKEN=hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ01234567", "HF_TOKEN=hf_****"),
         ("hf_aBcDeFg…", "hf_****"),
         ("api_org_aBcDeFgHiJkLmNoPqRsTu1", "api_org_****"),
