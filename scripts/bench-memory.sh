@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Measures the most memory that `oomdoc analyze` holds for logs that are hostile by their size, each through a pipe, and
-# fails when one takes 64 MiB or more or a verdict is lost.
+# Measures the most memory that `oomdoc` holds for logs that are hostile by their size, and fails when one takes 64 MiB or
+# more, or a verdict is lost. Each log is read from a file, through a pipe, and packed by gzip and zstd; watched through a
+# pipe; then come 100,000 small files in a tree, some of them bad, and a watch over a log that is rotated many times.
 #
-#   scripts/bench-memory.sh [PART]        (1/PART of the full size; default 1; OOMDOC=path/to/binary)
+#   scripts/bench-memory.sh [PART]        (1/PART of the full size; default 1; OOMDOC=path/to/binary, TMPDIR with 5 GB)
 #
 # GNU time prints the peak; without it there is nothing to measure by.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 part=${1:-1}
-oomdoc=${OOMDOC:-target/release/oomdoc}
+oomdoc=$(realpath "${OOMDOC:-target/release/oomdoc}")
 [ -x "$oomdoc" ] || { echo "build it first: cargo build --release" >&2; exit 2; }
 [ -x /usr/bin/time ] || { echo "needs GNU time" >&2; exit 2; }
 folder=$(mktemp -d)
@@ -39,19 +40,103 @@ restarts() {
     }'
 }
 
-failed=0
-measure() { # NAME COMMAND CAUSE
-    local cause peak seconds
-    "$2" | /usr/bin/time -f '%M %U %S' -o "$folder/taken" "$oomdoc" "${watch:-analyze}" --format ndjson > "$folder/out" 2> /dev/null || true
-    read -r peak seconds < <(tail -1 "$folder/taken" | awk '{ print $1, $2 + $3 }')
-    cause=$(head -1 "$folder/out" | sed -n 's/^.*"cause":"\([^"]*\)","completeness.*/\1/p')
-    printf '%-28s %5.1f MiB resident, %7.2f s of CPU time, %s\n' "${watch:-analyze}, $1" "$(awk -v k="$peak" 'BEGIN { print k / 1024 }')" "$seconds" "$cause"
-    if [ "$peak" -ge 65536 ] || [ "$cause" != "$3" ]; then echo "  wrong: wanted $3 in less than 64 MiB"; failed=1; fi
+# What a server says all day, 3 GB of it, in blocks of 20 MB that are all alike.
+ordinary() {
+    awk 'BEGIN {
+        for (i = 0; i < 130000; i++) {
+            clock = sprintf("%02d:%02d:%02d", i / 3600 % 24, i / 60 % 60, i % 60)
+            if (i % 4 == 0) print "INFO 03-14 " clock " [loggers.py:111] Engine 000: Avg prompt throughput: " i % 900 ".0 tokens/s, Avg generation throughput: " i % 300 ".0 tokens/s, Running: 3 reqs, Waiting: 0 reqs, GPU KV cache usage: " i % 80 ".0%, Prefix cache hit rate: 12.0%"
+            else print "INFO:     10.0." i % 7 "." i % 250 ":" 40000 + i % 20000 " - \"POST /v1/chat/completions HTTP/1.1\" 200 OK"
+        }
+    }' > "$folder/block"
+    local times=$((3000000000 / part / $(stat -c %s "$folder/block") + 1))
+    for ((i = 0; i < times; i++)); do cat "$folder/block"; done
+    printf 'OSError: [Errno 28] No space left on device\n'
 }
 
-measure "a line of 2 GB" one_line disk-full
-measure "10,000,000 errors" distinct_errors unknown
-measure "1,000,000 restarts" restarts prefill-oom
-watch=watch measure "10,000,000 errors" distinct_errors unknown
-watch=watch measure "1,000,000 restarts" restarts prefill-oom
+failed=0
+measure() { # NAME CAUSE COMMAND...: what it reads is on its standard input
+    local name=$1 wanted=$2 cause peak seconds
+    shift 2
+    /usr/bin/time -f '%M %U %S' -o "$folder/taken" "$oomdoc" "$@" --format ndjson > "$folder/out" 2> /dev/null || true
+    read -r peak seconds < <(tail -1 "$folder/taken" | awk '{ print $1, $2 + $3 }')
+    cause=$(head -1 "$folder/out" | sed -n 's/^.*"cause":"\([^"]*\)","completeness.*/\1/p')
+    printf '%-36s %5.1f MiB resident, %7.2f s of CPU time, %s\n' "$name" "$(awk -v k="$peak" 'BEGIN { print k / 1024 }')" "$seconds" "$cause"
+    if [ "$peak" -ge 65536 ] || [ "$cause" != "$wanted" ]; then echo "  wrong: wanted $wanted in less than 64 MiB"; failed=1; fi
+}
+
+all_ways() { # NAME COMMAND CAUSE CAUSE-OF-A-WATCH
+    "$2" > "$folder/log"
+    printf '\n%s: %d MB\n' "$1" $(($(stat -c %s "$folder/log") / 1000000))
+    measure "  a file" "$3" analyze "$folder/log" < /dev/null
+    # shellcheck disable=SC2002
+    cat "$folder/log" | measure "  a pipe" "$3" analyze
+    cat "$folder/log" | measure "  watched through a pipe" "$4" watch
+    gzip -1 -c "$folder/log" > "$folder/packed"
+    measure "  gzip" "$3" analyze "$folder/packed" < /dev/null
+    zstd -q -1 -f "$folder/log" -o "$folder/packed"
+    rm "$folder/log"
+    measure "  zstd" "$3" analyze "$folder/packed" < /dev/null
+    rm "$folder/packed"
+}
+
+# 100,000 small files, of which one in a hundred is no log, empty, or cut in the middle of its packing.
+tree() {
+    local n=$((100000 / part)) k
+    awk -v n="$n" -v folder="$folder/tree" 'BEGIN {
+        for (i = 0; i < n; i++) {
+            if (i % 1000 == 0) { sub_folder = sprintf("%s/%03d", folder, i / 1000); system("mkdir -p " sub_folder) }
+            file = sprintf("%s/%05d.log", sub_folder, i)
+            if (i % 300 == 7) printf "" > file
+            else if (i % 300 == 107) print "%PDF-1.7 no log" > file
+            else print "INFO server " i " started\nOSError: [Errno 28] No space left on device: " i > file
+            close(file)
+        }
+    }'
+    for k in "$folder"/tree/*/*0207.log; do head -c 30 < <(gzip -c "$k") > "$k.cut" && mv "$k.cut" "$k"; done
+    printf '\n%d files in a tree\n' "$n"
+    for format in ndjson json text markdown; do
+        local begun peak seconds lines
+        /usr/bin/time -f '%M %U %S' -o "$folder/taken" "$oomdoc" analyze "$folder/tree" --format $format > "$folder/out" 2> /dev/null || true
+        read -r peak seconds < <(tail -1 "$folder/taken" | awk '{ print $1, $2 + $3 }')
+        lines=$(grep -c 'No space left on device: [0-9]*' "$folder/out" || true)
+        printf '%-36s %5.1f MiB resident, %7.2f s of CPU time, %s lines with evidence\n' "  $format" "$(awk -v k="$peak" 'BEGIN { print k / 1024 }')" "$seconds" "$lines"
+        if [ "$format" = ndjson ]; then
+            if [ "$peak" -ge 65536 ]; then echo "  wrong: wanted less than 64 MiB"; failed=1; fi
+            if ! grep -o '"name":"[^"]*[0-9]*.log"' "$folder/out" | sort -C; then echo "  wrong: out of order"; failed=1; fi
+            if [ "$lines" -lt $((n * 99 / 100 - 1)) ]; then echo "  wrong: files are missing"; failed=1; fi
+        fi
+    done
+    rm -rf "$folder/tree"
+}
+
+# A log that is rotated 200 times while it is watched, 50 million lines in all.
+rotations() {
+    local log="$folder/server.log" k peak
+    awk 'BEGIN { for (i = 0; i < 50000; i++) print "INFO:     10.0." i % 7 "." i % 250 ":" 40000 + i % 20000 " - \"POST /v1/chat/completions HTTP/1.1\" 200 OK" }' > "$folder/block"
+    : > "$log"
+    "$oomdoc" watch --format ndjson "$log" > "$folder/out" 2> "$folder/said" &
+    local watch=$!
+    for ((k = 0; k < 200; k++)); do
+        for ((i = 0; i < 5; i++)); do cat "$folder/block" >> "$log"; done
+        printf 'ERROR 03-14 00:10:%02d [core.py:398] torch.OutOfMemoryError: CUDA out of memory. Tried to allocate %d.00 MiB. GPU 0 has a total capacity of 23.55 GiB of which 101.00 MiB is free.\n' $((k % 60)) $((k + 1)) >> "$log"
+        sleep 0.6
+        if ((k % 2)); then mv "$log" "$log.1"; else : > "$log"; fi
+        : >> "$log"
+    done
+    sleep 3
+    peak=$(sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$watch/status")
+    kill -INT "$watch"
+    wait "$watch" || true
+    printf '\n200 rotations of a watched file: %5.1f MiB resident\n' "$(awk -v k="$peak" 'BEGIN { print k / 1024 }')"
+    tail -1 "$folder/said"
+    [ "$peak" -lt 65536 ] || { echo "  wrong: wanted less than 64 MiB"; failed=1; }
+}
+
+all_ways "a line of 2 GB" one_line disk-full disk-full
+all_ways "10,000,000 errors" distinct_errors unknown unknown
+all_ways "1,000,000 restarts" restarts prefill-oom prefill-oom
+all_ways "3 GB of ordinary lines" ordinary disk-full disk-full
+tree
+rotations
 exit "$failed"

@@ -24,6 +24,8 @@ include!(concat!(env!("OUT_DIR"), "/secrets.rs"));
 
 /// What stands for a secret.
 const MASK: &str = "****";
+/// How deep values are searched for others within them.
+const NESTING: usize = 16;
 /// Bytes around a cut that are searched for a secret that it would go through; the longest are keys in several lines.
 const AROUND: usize = 16 * 1024;
 
@@ -55,8 +57,7 @@ pub fn redact(text: &str) -> (Cow<'_, str>, u64) {
         let rule = &RULES[number];
         let mut masked = String::new();
         let mut done = 0;
-        for found in matches(number, &out) {
-            let Some((start, end, mask)) = masked_part(rule.mask, &out, &found) else { continue };
+        for (start, end, mask) in masks(number, rule.mask, &out, 0) {
             let Some(before) = out.get(done..start) else { continue };
             masked.push_str(before);
             masked.push_str(mask);
@@ -77,6 +78,28 @@ fn applying(text: &str) -> Vec<usize> {
     let pairs = Pairs::of(&lower);
     let applies = |number: &usize| RULES[*number].anchors.iter().any(|anchor| pairs.may_hold(anchor) && lower.contains(anchor));
     (0..RULES.len()).filter(applies).collect()
+}
+
+/// What a rule masks in a text, and by what.
+fn masks(number: usize, mask: Mask, text: &str, depth: usize) -> Vec<(usize, usize, &'static str)> {
+    let mut all = Vec::new();
+    for found in matches(number, text) {
+        if let Some(part) = masked_part(mask, text, &found) {
+            all.push(part);
+        } else if let Some((start, inside)) = value_of(&found).and_then(|(start, end)| Some((start, text.get(start..end)?)))
+            && depth < NESTING
+        {
+            // What is no secret itself may hold one: a quotation that is not closed goes on to the end of the line.
+            all.extend(masks(number, mask, inside, depth + 1).into_iter().map(|(from, to, by)| (start + from, start + to, by)));
+        }
+    }
+    all
+}
+
+/// Where the value of a match is.
+fn value_of(found: &Groups<'_>) -> Option<(usize, usize)> {
+    let named = |wanted: &str| found.iter().find(|(name, ..)| *name == wanted).map(|&(_, start, end)| (start, end));
+    ["value", "value1", "value2", "value3", "value4"].into_iter().find_map(named)
 }
 
 /// Where a text may be cut at or before an offset without leaving half a secret, which no rule would know any more.
@@ -131,7 +154,7 @@ fn masked_part(mask: Mask, text: &str, found: &Groups<'_>) -> Option<(usize, usi
             Some((start, last, if text.get(first..)?.starts_with("-----") { " ****" } else { MASK }))
         }
         Mask::Value | Mask::Looks => {
-            let (start, end) = ["value", "value1", "value2", "value3", "value4"].into_iter().find_map(named)?;
+            let (start, end) = value_of(found)?;
             let value = text.get(start..end)?;
             let keep = match mask {
                 Mask::Looks => !looks_secret(value),
@@ -374,9 +397,14 @@ fn value(name: &str, argument: &mut Value, count: &mut u64) {
             }
         }
         Value::Object(fields) => {
-            for (key, item) in fields.iter_mut() {
-                value(if secret { name } else { key }, item, count);
-            }
+            *fields = mem::take(fields)
+                .into_iter()
+                .map(|(mut key, mut item)| {
+                    value(if secret { name } else { &key }, &mut item, count);
+                    text(&mut key, count);
+                    (key, item)
+                })
+                .collect();
         }
         _ => {}
     }

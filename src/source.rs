@@ -130,6 +130,9 @@ pub enum Stop {
 /// What the layers of a reader tell each other.
 #[derive(Debug, Default)]
 struct Ledger {
+    /// Bytes that came in, before anything was unpacked.
+    packed: Cell<u64>,
+    /// Bytes of the log.
     bytes: Cell<u64>,
     problems: RefCell<Vec<Problem>>,
 }
@@ -144,12 +147,15 @@ impl Ledger {
 struct Counting {
     inner: Box<dyn Read>,
     ledger: Rc<Ledger>,
+    /// The figure that it counts into.
+    figure: fn(&Ledger) -> &Cell<u64>,
 }
 
 impl Read for Counting {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(into)?;
-        self.ledger.bytes.set(self.ledger.bytes.get() + count as u64);
+        let figure = (self.figure)(&self.ledger);
+        figure.set(figure.get() + count as u64);
         Ok(count)
     }
 }
@@ -279,6 +285,9 @@ impl Reader {
         loop {
             (head, inner) = peek(inner, enough, HEAD).map_err(io)?;
             let Some(packing) = Packing::of(&head) else { break };
+            if packed == 0 {
+                inner = Box::new(Counting { inner, ledger: Rc::clone(&ledger), figure: |ledger| &ledger.packed });
+            }
             if packed == NESTING {
                 return Err(SourceError::NotALog { name, what: "a file that is compressed more than twice".to_owned() });
             }
@@ -292,7 +301,7 @@ impl Reader {
         if let Some(what) = sniff::known_format(&head) {
             return Err(SourceError::NotALog { name, what: what.to_owned() });
         }
-        inner = Box::new(Counting { inner, ledger: Rc::clone(&ledger) });
+        inner = Box::new(Counting { inner, ledger: Rc::clone(&ledger), figure: |ledger| &ledger.bytes });
         if let Some(encoding) = sniff::utf16(&head) {
             inner = Box::new(decode::Utf16::new(encoding, inner));
             (head, inner) = peek(inner, enough, HEAD).map_err(io)?;

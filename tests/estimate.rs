@@ -253,6 +253,20 @@ fn an_allocation_is_recognised() {
 }
 
 /// Models with a shape, from the catalogue.
+#[test]
+fn numbers_that_nothing_can_hold_are_computed_with() {
+    let most = Some(u64::MAX);
+    for name in ["Qwen/Qwen2.5-7B-Instruct", "deepseek-ai/DeepSeek-V3", "google/gemma-2-9b-it", "mistralai/Mixtral-8x7B-v0.1"] {
+        let model = model(name);
+        for engine in Engine::ALL {
+            let setup = Setup { max_model_len: most, max_num_seqs: most, max_num_batched_tokens: most, ..Setup::new(engine) };
+            assert_eq!(estimate(&model, &rtx_4060(), &setup).verdict, Verdict::Exceeds, "{name} {engine}");
+            let setup = Setup { tensor_parallel: u64::MAX, pipeline_parallel: u64::MAX, ..setup };
+            estimate(&model, &rtx_4060(), &setup);
+        }
+    }
+}
+
 fn any_model() -> impl Strategy<Value = Model> {
     (0..rows().len()).prop_map(|at| {
         let row = &rows()[at];

@@ -652,3 +652,32 @@ fn a_full_disk_leaves_no_half_report_and_the_old_one_whole() {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_standard_output_is_said_and_a_device_stays_one() {
+    use std::os::unix::fs::FileTypeExt;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("server.log");
+    fs::write(&log, format!("{OOM}\n")).unwrap();
+    for format in ["text", "markdown", "json", "ndjson", "html"] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let command = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_oomdoc"));
+            command.args(["analyze", "--format", format]).arg(&log).stderr(Stdio::piped());
+            command
+        };
+        for output in [command().stdout(full).output().unwrap(), command().args(["-o", "/dev/full"]).output().unwrap()] {
+            assert_eq!(output.status.code(), Some(2), "{format}");
+            assert!(String::from_utf8(output.stderr).unwrap().contains("cannot write"), "{format}");
+        }
+        assert!(fs::metadata("/dev/full").unwrap().file_type().is_char_device());
+    }
+    // Behind a link the file is replaced, not the link.
+    let (file, link) = (folder.path().join("report"), folder.path().join("link"));
+    fs::write(&file, "the old one").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_oomdoc")).args(["analyze", "--format", "json", "-o"]).args([&link, &log]).status().unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read_to_string(&file).unwrap().contains("inference-oom"));
+}

@@ -155,20 +155,91 @@ fn a_file_is_followed_when_it_comes_is_cut_rotated_and_replaced() {
     assert!(err.contains("is not there yet") && err.contains("inference-oom (2 times)"), "{err}");
 }
 
+/// Lines of one kind, a second apart.
+fn series(count: u32, line: impl Fn(u32) -> String) -> String {
+    (0..count).map(|n| line(n) + "\n").collect()
+}
+
+fn metrics(second: u32, usage: f64) -> String {
+    format!(
+        "INFO 03-14 00:{:02}:{:02} [loggers.py:111] Engine 000: Avg prompt throughput: 9.0 tokens/s, Avg generation throughput: 8.0 tokens/s, Running: 64 reqs, Waiting: 12 reqs, GPU KV cache usage: {usage:.1}%, Prefix cache hit rate: 0.0%",
+        second / 60 % 60,
+        second % 60
+    )
+}
+
 #[test]
 fn what_comes_before_a_failure_is_warned_of() {
-    let mut watch = Watch::new(&["--format", "ndjson"]);
-    watch.write(START);
-    for second in 10..16 {
-        watch.write(&format!("INFO 03-14 00:01:{second} [loggers.py:111] Engine 000: Avg prompt throughput: 9.0 tokens/s, Avg generation throughput: 8.0 tokens/s, Running: 64 reqs, Waiting: 12 reqs, GPU KV cache usage: 99.9%, Prefix cache hit rate: 0.0%\n"));
+    let cases = [
+        ("cache-full", "99.9%", series(6, |n| metrics(n, 99.9))),
+        (
+            "preemptions",
+            "is preempted by",
+            series(6, |n| {
+                format!(
+                    "WARNING 03-14 00:01:{n:02} scheduler.py:1242] Sequence group cmpl-{n} is preempted by PreemptionMode.RECOMPUTE mode because there is not enough KV cache space. This can affect the end-to-end performance. Increase gpu_memory_utilization or tensor_parallel_size to provide more KV cache memory. total_num_cumulative_preemption={}",
+                    n + 1
+                )
+            }),
+        ),
+        (
+            "preemptions",
+            "Retract requests",
+            series(6, |n| {
+                format!(
+                    "[2026-01-05 10:05:{n:02} TP0] KV cache pool is full. Retract requests. #retracted_reqs: 4, #new_tokens_gained: 900, #new_token_ratio: 0.4120 -> 0.9900"
+                )
+            }),
+        ),
+        (
+            "memory-climbs",
+            "MA ",
+            series(6, |n| {
+                format!(
+                    "[2024-11-02 09:13:{n:02},118] [INFO] [utils.py:782:see_memory_usage] MA {}.12 GB         Max_MA {}.64 GB         CA 20.01 GB         Max_CA 20 GB",
+                    5 + n,
+                    5 + n
+                )
+            }),
+        ),
+        ("retries", "Retrying in", series(6, |n| format!("Retrying in {}s [Retry {}/9].", 1 << n, n + 1))),
+    ];
+    for (kind, shown, lines) in cases {
+        let mut watch = Watch::new(&["--format", "ndjson"]);
+        if !lines.contains("Retry") {
+            watch.write(START);
+        }
+        watch.write(&lines);
+        let warning = watch.lines.recv_timeout(LIMIT).unwrap_or_else(|_| panic!("no warning of {kind} by {shown}"));
+        let warning: Value = serde_json::from_str(&warning).unwrap();
+        assert_eq!((&warning["schema"], &warning["warning"]), (&"oomdoc.warning/1".into(), &kind.into()), "{warning}");
+        assert!(warning["evidence"][0]["text"].as_str().unwrap().contains(shown), "{warning}");
+        // The same again is not said again.
+        watch.write(&lines);
+        watch.is_silent();
+        let (code, err) = watch.end(None);
+        assert_eq!(code, Some(0), "{kind}");
+        assert!(err.contains("nothing failed, 1 warnings"), "{err}");
     }
-    let warning = watch.report();
-    assert_eq!((&warning["schema"], &warning["warning"]), (&"oomdoc.warning/1".into(), &"cache-full".into()));
-    assert!(warning["evidence"][0]["text"].as_str().unwrap().contains("99.9%"));
+}
+
+#[test]
+fn a_healthy_run_is_not_warned_of() {
+    let mut watch = Watch::new(&["--format", "ndjson"]);
+    watch.write("Retrying in 1s [Retry 1/5].\n");
+    watch.write(START);
+    // The cache is full for a moment, memory rises and falls, one request is preempted.
+    watch.write(&series(3000, |n| metrics(n, if n % 100 == 50 { 99.9 } else { f64::from(n * 37 % 98) })));
+    watch.write(&series(3000, |n| format!("INFO:     10.0.0.{}:40000 - \"POST /v1/chat/completions HTTP/1.1\" 200 OK", n % 250)));
+    watch.write(&series(60, |n| {
+        let held = 5 + n * 7 % 9;
+        format!("[2024-11-02 09:13:{n:02},118] [INFO] [utils.py:782:see_memory_usage] MA {held}.12 GB         Max_MA 14.64 GB         CA 20.01 GB         Max_CA 20 GB")
+    }));
+    watch.write("[2026-01-05 10:05:00 TP0] KV cache pool is full. Retract requests. #retracted_reqs: 1, #new_tokens_gained: 900, #new_token_ratio: 0.4120 -> 0.9900\n");
     watch.is_silent();
-    let (code, err) = watch.end(None);
+    let (code, err) = watch.end(Some("-INT"));
     assert_eq!(code, Some(0));
-    assert!(err.contains("nothing failed, 1 warnings"), "{err}");
+    assert!(err.contains("nothing failed, 0 warnings"), "{err}");
 }
 
 #[test]
@@ -180,6 +251,27 @@ fn a_command_gets_the_report() {
     let (code, _) = watch.end(None);
     assert_eq!(code, Some(1));
     assert!(fs::read_to_string(copy).unwrap().contains("inference-oom"));
+}
+
+#[test]
+fn a_command_that_fails_or_takes_long_does_not_end_the_watch() {
+    let mut watch = Watch::new(&["--format", "ndjson", "--exec", "exit 3"]);
+    watch.write(&format!("{START}{DEATH}"));
+    assert_eq!(watch.report()["cause"], "inference-oom");
+    watch.write(&format!("{START}OSError: [Errno 28] No space left on device\n"));
+    assert_eq!(watch.report()["cause"], "disk-full");
+    let (code, err) = watch.end(Some("-TERM"));
+    assert_eq!(code, Some(1));
+    assert_eq!(err.matches("the command of --exec failed").count(), 2, "{err}");
+
+    let mut watch = Watch::new(&["--format", "ndjson", "--exec", "sleep 3"]);
+    watch.write(&format!("{START}{DEATH}"));
+    assert_eq!(watch.report()["cause"], "inference-oom");
+    watch.write(&format!("{START}OSError: [Errno 28] No space left on device\n"));
+    let begun = Instant::now();
+    assert_eq!(watch.report()["cause"], "disk-full");
+    assert!(begun.elapsed() < Duration::from_secs(3), "it waits for the command");
+    watch.end(Some("-INT"));
 }
 
 #[test]

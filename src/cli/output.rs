@@ -29,6 +29,12 @@ impl Output {
         let Some(path) = path else {
             return Ok(Output { out: BufWriter::new(Box::new(io::stdout())), file: None });
         };
+        // A device or a pipe is written to; a file in its place would be another thing. A link stays one.
+        if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+            let opened = File::options().write(true).open(path).map_err(|error| refused(path, &error))?;
+            return Ok(Output { out: BufWriter::new(Box::new(opened)), file: None });
+        }
+        let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         let mut name: OsString = path.file_name().unwrap_or_default().to_os_string();
         name.push(format!(".{}.part", std::process::id()));
         let part = path.with_file_name(name);
@@ -38,7 +44,8 @@ impl Output {
             let _ = fs::remove_file(&at_signal);
             std::process::exit(130);
         });
-        let opened = File::create(&part).and_then(|file| {
+        // Never through a link that somebody has put there.
+        let opened = File::options().write(true).create_new(true).open(&part).and_then(|file| {
             let out = BufWriter::new(Box::new(file.try_clone()?) as Box<dyn Write>);
             Ok(Output { out, file: Some(Unfinished { file, part, path: path.to_path_buf(), is_done: false }) })
         });

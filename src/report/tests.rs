@@ -619,6 +619,9 @@ fn commands_are_broken_where_a_shell_joins_them() {
 fn secrets_are_masked() {
     let cases = [
         ("token hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ01234567 used", "token hf_**** used"),
+        // A quotation that is not closed, and holds no secret itself, hides none.
+        ("--api-key=\"$KEY and then api_key=hunter2abc", "--api-key=\"$KEY and then api_key=****"),
+        ("api_key=$A;api_key=$B api_key=hunter2abc", "api_key=$A;api_key=$B api_key=****"),
         ("HF_TOKEN=hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ01234567", "HF_TOKEN=hf_****"),
         ("hf_aBcDeFg…", "hf_****"),
         ("api_org_aBcDeFgHiJkLmNoPqRsTu1", "api_org_****"),
@@ -723,12 +726,24 @@ fn a_report_is_redacted_everywhere() {
         ("password".to_owned(), json!(1234)),
         ("env".to_owned(), json!({"HF_TOKEN": secret, "PORT": 80})),
         ("args".to_owned(), json!(["--api-key", "swordfish", "--port", "80"])),
+        ("overrides".to_owned(), json!([{secret: 1}])),
     ]
     .into();
-    assert_eq!(redact_report(&mut report), 12);
-    assert_eq!(report.secrets_masked, 12);
+    assert_eq!(redact_report(&mut report), 13);
+    assert_eq!(report.secrets_masked, 13);
     let out = one(Format::Json, report);
     assert!(!out.contains("aBcDeF") && !out.contains("swordfish") && !out.contains("1234,") && out.contains("<pad>"), "{out}");
+}
+
+#[test]
+fn sizes_that_nothing_can_hold_are_drawn() {
+    let mut report = prefill();
+    for part in &mut report.memory.devices[0].components {
+        part.bytes = u64::MAX;
+    }
+    for format in [Format::Text, Format::Markdown, Format::Html] {
+        assert!(!one(format, report.clone()).is_empty());
+    }
 }
 
 proptest::proptest! {

@@ -808,7 +808,7 @@ fn shell_rows(command: &str, room: usize) -> Option<Vec<String>> {
 
 /// Cells of a bar for each part: in proportion, and at least one.
 fn cells(parts: &[u64], room: usize) -> Vec<usize> {
-    let sum: u64 = parts.iter().sum();
+    let sum = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(*part));
     let mut cells: Vec<usize> = parts.iter().map(|part| scaled(*part, sum, room).max(1)).collect();
     // Rounding and the minimum make the sum miss the room: the widest part takes the difference.
     let total: usize = cells.iter().sum();

@@ -371,20 +371,28 @@ pub fn load_rules(folder: &Path) -> Result<Vec<Signature>, RulesError> {
     paths.sort();
     let mut signatures = Vec::new();
     for path in paths {
-        let invalid = |reason: String| RulesError::Invalid { path: path.display().to_string(), reason };
         let text = std::fs::read_to_string(&path).map_err(read_error)?;
-        let file: format::File = toml::from_str(&text).map_err(|e| invalid(e.to_string()))?;
-        if !file.frame.is_empty() {
-            return Err(invalid("`[[frame]]` is not taken from rules of your own; give the signature a `stage`".into()));
-        }
         let software = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        for entry in file.signature {
-            let id = entry.id.clone();
-            let signature = own_signature(&software, file.engine.as_deref(), entry);
-            signatures.push(signature.map_err(|reason| invalid(format!("signature `{id}`: {reason}")))?);
-        }
+        let read = parse_rules(&software, &text).map_err(|reason| RulesError::Invalid { path: path.display().to_string(), reason })?;
+        signatures.extend(read);
     }
     Ok(signatures)
+}
+
+/// Reads the text of one such file; `software` is its name.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn parse_rules(software: &str, text: &str) -> Result<Vec<Signature>, String> {
+    let file: format::File = toml::from_str(text).map_err(|e| e.to_string())?;
+    if !file.frame.is_empty() {
+        return Err("`[[frame]]` is not taken from rules of your own; give the signature a `stage`".into());
+    }
+    let own = |entry: format::Entry| {
+        let id = entry.id.clone();
+        own_signature(software, file.engine.as_deref(), entry).map_err(|reason| format!("signature `{id}`: {reason}"))
+    };
+    file.signature.into_iter().map(own).collect()
 }
 
 fn own_signature(software: &str, engine: Option<&str>, e: format::Entry) -> Result<Signature, String> {

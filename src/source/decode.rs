@@ -16,6 +16,12 @@ const STEP: usize = 512;
 /// Kibibytes of memory that unpacking xz may take; a hostile file may ask for 4 GiB.
 const XZ_MEMORY_KIB: u32 = 256 * 1024;
 
+/// What may be unpacked of any input, however small it is.
+const FREE: u64 = if cfg!(test) { 32 << 20 } else { 8 << 30 };
+/// Beyond that, how many bytes may come out of each that went in. Logs that were made by programs stay far below it; what a
+/// decompression bomb makes does not.
+const RATIO: u64 = 4096;
+
 /// What a file is packed with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packing {
@@ -53,6 +59,7 @@ pub(super) struct Lenient {
     inner: Box<dyn Read>,
     packing: Packing,
     ledger: Rc<Ledger>,
+    unpacked: u64,
     ended: bool,
 }
 
@@ -64,7 +71,7 @@ impl Lenient {
             Packing::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(BufReader::new(packed), true, XZ_MEMORY_KIB)),
             Packing::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(packed)),
         };
-        Self { inner, packing, ledger, ended: false }
+        Self { inner, packing, ledger, unpacked: 0, ended: false }
     }
 }
 
@@ -74,7 +81,15 @@ impl Read for Lenient {
         while !self.ended {
             match self.inner.read(&mut into[..most]) {
                 Ok(0) => self.ended = true,
-                Ok(count) => return Ok(count),
+                Ok(count) => {
+                    self.unpacked += count as u64;
+                    if self.unpacked > FREE && self.unpacked / RATIO > self.ledger.packed.get() {
+                        self.ended = true;
+                        let name = self.packing.name();
+                        self.ledger.report(format!("the {name} data unpack to more than {RATIO} times their size; the rest was not read"));
+                    }
+                    return Ok(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.ended = true;

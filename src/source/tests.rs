@@ -118,6 +118,19 @@ fn damaged_logs_give_what_they_can() {
 }
 
 #[test]
+fn what_unpacks_without_end_is_ended() {
+    let blocks = "INFO all is well\n".repeat(1 << 16).repeat(64);
+    // Once in itself gzip cannot do it: its best is a thousandth.
+    let bomb = gzip(&gzip(blocks.as_bytes()));
+    assert!(bomb.len() < 8 << 10 && blocks.len() > 64 << 20);
+    let (lines, problems) = read(&bomb);
+    assert!(lines.len() > 1 << 20 && lines.len() < 3 << 20, "{} lines", lines.len());
+    assert!(problems.len() == 1 && problems[0].what.contains("more than 4096 times"), "{problems:?}");
+    let (lines, problems) = read(&gzip(blocks.as_bytes()));
+    assert_eq!((lines.len(), problems.len()), (1 << 22, 0));
+}
+
+#[test]
 fn wide_text_is_decoded() {
     for (mark, wide) in [(true, true), (true, false), (false, true), (false, false)] {
         let units: Vec<u16> = mark.then_some(0xfeff).into_iter().chain(LOG.encode_utf16()).collect();

@@ -2,9 +2,31 @@
 
 use super::{ConfigError, Keys};
 
+/// The most that keys of a tower can sensibly be: five of them are multiplied, and the products have to stay numbers.
+const LARGEST: &[(&str, u64)] = &[
+    ("depth", 1 << 10),
+    ("embed_dim", 1 << 16),
+    ("hidden_size", 1 << 16),
+    ("image_size", 1 << 14),
+    ("max_num_tiles", 1 << 6),
+    ("mlp_ratio", 1 << 6),
+    ("num_global_layers", 1 << 10),
+    ("num_hidden_layers", 1 << 10),
+    ("patch_size", 1 << 10),
+    ("spatial_merge_size", 1 << 5),
+    ("spatial_patch_size", 1 << 10),
+    ("supported_aspect_ratios", 1 << 6),
+    ("temporal_patch_size", 1 << 6),
+];
+
 /// Elements of the towers of a model; 0 if it has none, or none that can be counted.
 pub fn elements(outer: Keys, text: Keys) -> Result<u64, ConfigError> {
     let Some(vision) = outer.inner("vision_config") else { return Ok(0) };
+    for (key, most) in LARGEST {
+        if vision.number(&[key])?.is_some_and(|n| n > *most) {
+            return Err(ConfigError::Absurd(key));
+        }
+    }
     let hidden = text.hidden()?;
     Ok(match outer.family {
         "qwen2_vl" => qwen2(vision, hidden)?,

@@ -252,6 +252,9 @@ pub struct Plan {
     pub assumptions: Vec<String>,
 }
 
+/// Nobody asks an engine for more tokens, sequences or ranks in earnest, and products of such numbers stay numbers.
+const MOST: u64 = 1 << 30;
+
 impl Plan {
     /// Fills the defaults in.
     pub fn new(setup: &Setup, model: &Model, device: &Device) -> Plan {
@@ -267,6 +270,7 @@ impl Plan {
         let (batch, sequences) = batch(setup, version, length, device);
         let quantization = setup.quantization.unwrap_or(model.quantization);
         let fraction = setup.fraction.unwrap_or_else(|| default_fraction(setup, version, batch, device));
+        let (length, batch, sequences) = (length.min(MOST), batch.min(MOST), sequences.min(MOST));
         Plan {
             engine,
             version,
@@ -277,8 +281,8 @@ impl Plan {
             length_given: setup.max_model_len.is_some(),
             sequences,
             batch,
-            tensor_parallel: setup.tensor_parallel.max(1),
-            pipeline_parallel: setup.pipeline_parallel.max(1),
+            tensor_parallel: setup.tensor_parallel.clamp(1, MOST),
+            pipeline_parallel: setup.pipeline_parallel.clamp(1, MOST),
             state: state(setup.engine, model.family.as_deref(), dtype),
             fraction: if fraction.is_finite() { fraction.clamp(0.0, 1.0) } else { 0.0 },
             eager: setup.eager,

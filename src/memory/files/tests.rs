@@ -243,6 +243,61 @@ fn absurd_configurations_are_refused() {
     }
 }
 
+/// Of towers too: whatever their numbers are, they are counted without overflow or refused.
+#[test]
+fn absurd_towers_are_refused() {
+    let keys = [
+        "depth",
+        "embed_dim",
+        "hidden_size",
+        "image_size",
+        "intermediate_size",
+        "max_num_tiles",
+        "mlp_ratio",
+        "num_global_layers",
+        "num_hidden_layers",
+        "patch_size",
+        "spatial_merge_size",
+        "temporal_patch_size",
+        "num_position_embeddings",
+        "out_hidden_size",
+        "projector_input_dim",
+        "projector_output_dim",
+        "vision_output_dim",
+        "position_embedding_size",
+        "head_dim",
+        "supported_aspect_ratios",
+        "spatial_patch_size",
+    ];
+    for family in ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "gemma3", "llava", "llava_next", "mistral3", "llava_onevision", "gemma4", "mllama", "llama4"]
+    {
+        for bits in 0..21 {
+            let vision: serde_json::Map<_, _> = keys.iter().map(|key| ((*key).to_owned(), json!(1u64 << bits))).collect();
+            let text = json!({"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 128, "vocab_size": 100});
+            let mut config = text.clone();
+            config["model_type"] = family.into();
+            config["text_config"] = text;
+            config["vision_config"] = vision.into();
+            let read = config::shape(&config).map(|shape| shape.parameters().total());
+            assert!(bits < 17 || read.is_err(), "{family} {bits}: {read:?}");
+            // Each key at the most that is taken, and the others small.
+            for key in keys {
+                let mut config = config.clone();
+                config["vision_config"] = json!({"hidden_size": 64, "num_hidden_layers": 2, "depth": 2, "intermediate_size": 64});
+                config["vision_config"][key] = json!(1u64 << bits);
+                let _ = config::shape(&config).map(|shape| shape.parameters().total());
+            }
+        }
+        let most = json!({"depth": 1024, "embed_dim": 65536, "hidden_size": 65536, "image_size": 16384, "intermediate_size": 1 << 20, "max_num_tiles": 64,
+            "mlp_ratio": 64, "num_global_layers": 1024, "num_hidden_layers": 1024, "patch_size": 1, "spatial_merge_size": 32, "temporal_patch_size": 64,
+            "num_position_embeddings": 1 << 20, "out_hidden_size": 1 << 20, "projector_input_dim": 1 << 20, "projector_output_dim": 1 << 20,
+            "vision_output_dim": 1 << 20, "position_embedding_size": 1 << 20, "head_dim": 1 << 20, "supported_aspect_ratios": 64,
+            "deepstack_visual_indexes": [1, 2, 3]});
+        let text = json!({"hidden_size": 1 << 20, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 128, "vocab_size": 100});
+        let _ = config::shape(&json!({"model_type": family, "text_config": text, "vision_config": most})).map(|shape| shape.parameters().total());
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300), cut in 0usize..600) {

@@ -174,8 +174,8 @@ impl Command {
                 let llama = table.is_some_and(|table| table.parser == Parser::Llama);
                 Some(Argument {
                     name: Some(name.clone()),
+                    joined: !llama && values.len() == 1 && (joined && !kind.is_list() || to.starts_with('-')),
                     values,
-                    joined: !llama && (joined && !kind.is_list() || to.starts_with('-')),
                     origin: Origin::Added,
                 })
             }

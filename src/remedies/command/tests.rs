@@ -244,6 +244,28 @@ fn compose_files() {
 }
 
 #[test]
+fn files_that_nest_without_end_are_refused() {
+    let steps: String = (0..3000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    for hostile in [
+        "- ".repeat(200_000),
+        format!("services:\n  a: {}", "[".repeat(200_000)),
+        format!("a: {}", "{b: ".repeat(200_000)),
+        "? ".repeat(200_000),
+        steps,
+    ] {
+        assert!(Command::given(&Launch::Compose(hostile.clone())).is_err());
+        assert!(Command::given(&Launch::Manifest(hostile)).is_err());
+    }
+    for hostile in ["[".repeat(200_000), "[{\"Config\":".repeat(50_000)] {
+        assert!(Command::given(&Launch::Inspect(hostile)).is_err());
+    }
+    // Aliases that stand for very much.
+    let laughs: String =
+        (0..30).map(|n| format!("b{n}: &b{n} [{}]\n", vec![if n == 0 { "x".to_owned() } else { format!("*b{}", n - 1) }; 9].join(", "))).collect();
+    assert!(Command::given(&Launch::Compose(laughs)).is_err());
+}
+
+#[test]
 fn kubernetes_manifests() {
     let file = "apiVersion: v1\nkind: Service\nmetadata: {name: x}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: owl\n  namespace: llm\nspec:\n  template:\n    spec:\n      containers:\n        - name: vllm\n          image: vllm/vllm-openai:v0.10.2\n          command: [\"vllm\", \"serve\"]\n          args: [\"a/b\", \"--max-model-len=8192\", \"--served-model-name\", \"$(NAME)\"]\n          env:\n            - name: HF_TOKEN\n              valueFrom: {secretKeyRef: {name: hf, key: token}}\n          resources: {limits: {nvidia.com/gpu: 1}}\n";
     let command = Command::given(&Launch::Manifest(file.into())).unwrap();
@@ -322,6 +344,9 @@ fn what_could_mislead_is_refused() {
         }
     }
     assert!(written(&read("vllm serve a/b"), &[change("model", "-x")]).is_err());
+    // Of several values none may look like a flag; one can be written behind a `=`.
+    assert!(written(&read("vllm serve a/b"), &[change("--served-model-name", "- a")]).is_err());
+    assert!(written(&read("vllm serve a/b"), &[change("--served-model-name", "-a")]).is_ok_and(|text| text.ends_with(" --served-model-name=-a")));
     assert!(written(&read(TGI), &[change("image", "-v/:/host")]).is_err());
     assert!(
         written(&read(TGI), &[change("image", "x;id")]).is_ok_and(|text| text.contains("'x;id'"))

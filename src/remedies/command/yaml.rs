@@ -1,6 +1,7 @@
 //! YAML read into the values of JSON, and written.
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
+use saphyr_parser::{Event, Parser};
 use serde_json::{Map, Value};
 
 use crate::remedies::flags::Problem;
@@ -19,13 +20,32 @@ pub(super) fn read(text: &str) -> Result<Vec<Value>, Problem> {
     if text.len() > MAX_BYTES {
         return Err(Problem::Unreadable("the file is too large".to_owned()));
     }
+    let too_much = || Problem::Unreadable("the file nests or repeats too much".to_owned());
+    if !is_flat_enough(text) {
+        return Err(too_much());
+    }
     let documents = Yaml::load_from_str(text).map_err(|error| Problem::Unreadable(format!("the file is no YAML: {error}")))?;
     let mut left = MAX_VALUES;
-    documents
-        .iter()
-        .map(|document| value(document, &mut left, 0))
-        .collect::<Option<_>>()
-        .ok_or_else(|| Problem::Unreadable("the file nests or repeats too much".to_owned()))
+    documents.iter().map(|document| value(document, &mut left, 0)).collect::<Option<_>>().ok_or_else(too_much)
+}
+
+/// Whether lists and mappings do not lie too deep in one another. Loading calls itself for each, and the parser's own limit
+/// counts brackets only.
+fn is_flat_enough(text: &str) -> bool {
+    let mut depth = 0_usize;
+    for event in Parser::new_from_str(text) {
+        match event {
+            Ok((Event::SequenceStart(..) | Event::MappingStart(..), _)) => depth += 1,
+            Ok((Event::SequenceEnd | Event::MappingEnd, _)) => depth = depth.saturating_sub(1),
+            Ok(_) => {}
+            // What is wrong is said by loading it.
+            Err(_) => return true,
+        }
+        if depth > MAX_DEPTH {
+            return false;
+        }
+    }
+    true
 }
 
 fn value(yaml: &Yaml<'_>, left: &mut usize, depth: usize) -> Option<Value> {
