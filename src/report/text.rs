@@ -505,7 +505,9 @@ impl Page {
         if command.contains('\n') {
             // It is in rows already, and runs as it is printed.
             let is_safe = command.lines().all(|row| escape::visible(row) == row && (self.unicode || row.is_ascii()));
-            if is_safe {
+            // A row that is cut is another command.
+            let has_room = command.lines().all(|row| row.chars().count() + 5 <= self.width);
+            if is_safe && has_room {
                 return command.lines().map(|row| Line::default().plain("     ").plain(row)).collect();
             }
         }
@@ -522,7 +524,7 @@ impl Page {
                     })
                     .collect()
             }
-            None => self.wrapped("     ", "The command is too long for this width: --format markdown prints it.", Tone::Dim),
+            None => self.wrapped("     ", "The command is too long for this width: --remedy N --print-command prints it.", Tone::Dim),
         }
     }
 

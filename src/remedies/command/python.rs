@@ -41,6 +41,7 @@ fn transformers(command: &Command, model: &str) -> Result<String, Problem> {
     let mut outer: Vec<String> = Vec::new();
     let mut inner: Vec<String> = Vec::new();
     let mut torch = false;
+    let class = if is_seq2seq(model) { "AutoModelForSeq2SeqLM" } else { "AutoModelForCausalLM" };
     for argument in &command.arguments {
         let Some(name) = argument.name.as_deref().filter(|name| *name != "model") else { continue };
         let word = argument.values.first().map(Word::plain).unwrap_or_default();
@@ -54,7 +55,7 @@ fn transformers(command: &Command, model: &str) -> Result<String, Problem> {
         };
         if QUANTIZATION.contains(&name) { inner.push(format!("        {name}={code},")) } else { outer.push(format!("    {name}={code},")) }
     }
-    let mut classes = "AutoModelForCausalLM, AutoTokenizer".to_owned();
+    let mut classes = format!("{class}, AutoTokenizer");
     if !inner.is_empty() {
         classes += ", BitsAndBytesConfig";
         outer.push(format!("    quantization_config=BitsAndBytesConfig(\n{}\n    ),", inner.join("\n")));
@@ -65,8 +66,15 @@ fn transformers(command: &Command, model: &str) -> Result<String, Problem> {
     }
     out += &format!("from transformers import {classes}\n\nmodel_id = {}\ntokenizer = AutoTokenizer.from_pretrained(model_id)\n", text(model));
     outer.insert(0, "    model_id,".to_owned());
-    out += &format!("model = AutoModelForCausalLM.from_pretrained(\n{}\n)", outer.join("\n"));
+    out += &format!("model = {class}.from_pretrained(\n{}\n)", outer.join("\n"));
     Ok(out)
+}
+
+/// True for families whose models have an encoder, which another class loads.
+fn is_seq2seq(model: &str) -> bool {
+    let name = model.rsplit('/').next().unwrap_or(model).to_ascii_lowercase();
+    let families = ["t5", "mt5", "ul2", "bart", "mbart", "pegasus", "nllb", "m2m100", "marian"];
+    name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| families.contains(&word))
 }
 
 /// Variables have to be set before the libraries are imported.

@@ -312,6 +312,8 @@ fn python_code() {
         written(&command, &changes).unwrap(),
         "import torch\nfrom transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig\n\nmodel_id = \"a/b\"\ntokenizer = AutoTokenizer.from_pretrained(model_id)\nmodel = AutoModelForCausalLM.from_pretrained(\n    model_id,\n    device_map=\"auto\",\n    max_memory={0: \"20GiB\", \"cpu\": \"64GiB\"},\n    quantization_config=BitsAndBytesConfig(\n        load_in_4bit=True,\n        bnb_4bit_compute_dtype=torch.bfloat16,\n    ),\n)"
     );
+    let encoder = Command { arguments: vec![argument("model", "google/flan-t5-xxl")], ..command.clone() };
+    assert!(written(&encoder, &[]).unwrap().starts_with("from transformers import AutoModelForSeq2SeqLM, AutoTokenizer\n"));
     // A map that places everything by hand leaves max_memory without effect.
     let by_hand = [change("device_map", r#"{"": 0}"#), change("max_memory", r#"{"0": "20GiB"}"#)];
     assert!(matches!(written(&command, &by_hand), Err(Problem::Broken { .. })));

@@ -53,6 +53,23 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Vec<Remedy> {
     found.into_iter().flatten().collect()
 }
 
+/// Words that say less than a fix that was found.
+pub(super) fn replaces(id: &str) -> &'static [&'static str] {
+    match id {
+        "models-length" | "larger-prefill-budget" | "smaller-threshold" | "whole-pages" => &["consistent-budgets", "shorter-requests"],
+        "longer-context" => &["consistent-budgets"],
+        "newer-driver" | "container-toolkit" | "restart-host" | "free-node" => &["give-device", "match-driver"],
+        "meant-flag" | "meant-value" | "one-of-both" | "offload-folder" => &["check-flag"],
+        "own-template" => &["give-template", "instruct-model", "fix-messages"],
+        "plain-cache" | "float32-on-cpu" => &["half", "one-type"],
+        "half" => &["one-type"],
+        "load-format" | "allow-deprecated" => &["matching-checkpoint", "other-format"],
+        "main-revision" | "mount-models" => &["check-name", "check-network"],
+        "log-in" | "patience" => &["check-name"],
+        _ => &[],
+    }
+}
+
 /// Words that would not help: what is free on an occupied device does not hold the weights.
 pub(super) fn useless(occasion: &Occasion<'_>) -> Vec<&'static str> {
     let too_large = || {
@@ -113,7 +130,7 @@ fn weights_on_disk(occasion: &Occasion<'_>) -> Option<u64> {
     match &model.stored {
         Some(stored) => Some(stored.total().0),
         None if model.quantization.is_some() => None,
-        None => Some(model.parameters.checked_mul(u64::from(model.dtype.map_or(16, Dtype::bits)))? / 8),
+        None => Some(model.parameters.checked_mul(model.dtype.map_or(16, Dtype::bits))? / 8),
     }
 }
 

@@ -38,6 +38,7 @@ pub fn remedies(occasion: &Occasion<'_>, words: Vec<Remedy>) -> Vec<Remedy> {
     let (mut planned, mut settled) = memory::plan(occasion).unwrap_or_default();
     settled.extend(exact::useless(occasion));
     for remedy in exact::plan(occasion) {
+        settled.extend(exact::replaces(&remedy.id));
         if !planned.iter().any(|other| other.id == remedy.id || other.command.is_some() && other.command == remedy.command) {
             planned.push(remedy);
         }

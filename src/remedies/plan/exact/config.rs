@@ -165,9 +165,10 @@ pub(super) fn ranks(occasion: &Occasion<'_>) -> Option<Remedy> {
     let devices = digits_after(text, "available GPUs (").or_else(|| digits_after(text, "only found ")).or((listed > 0).then_some(listed));
     let model = occasion.deployment.model.as_deref().and_then(|name| Model::find(name, &UserCatalogue::default()).ok());
     let circumstances = occasion.circumstances(None, model.as_ref());
-    let heads = digits_after(text, "attention heads (").or_else(|| digits_after(text, "(got `num_heads`: ")).or(circumstances.heads);
-    // Without either there is nothing to go by.
-    if devices.is_none() && heads.is_none() {
+    let named = digits_after(text, "attention heads (").or_else(|| digits_after(text, "(got `num_heads`: "));
+    let heads = named.or(circumstances.heads);
+    // Without a count that the message or the log gives, there is nothing to go by.
+    if devices.is_none() && named.is_none() {
         return None;
     }
     let most = devices.map_or(asked - 1, |devices| devices.min(asked));
@@ -188,7 +189,10 @@ pub(super) fn ranks(occasion: &Occasion<'_>) -> Option<Remedy> {
     };
     let words = Words {
         id: "dividing-size",
-        title: format!("Split the model over {ranks} ({flag} {value})"),
+        title: match ranks {
+            1 => format!("Run the model on one device ({flag} 1)"),
+            _ => format!("Split the model over {ranks} ({flag} {value})"),
+        },
         rationale: why,
         tradeoff: "Each device holds a larger share of the weights.",
     };
@@ -255,7 +259,7 @@ fn upgrade(occasion: &Occasion<'_>, words: Words, to: &str) -> Option<Remedy> {
 // ------------------------------------------------------------------------------------------------------------ arguments
 
 /// Settings that are called otherwise elsewhere: TGI, vLLM, SGLang.
-const ELSEWHERE: [[&str; 3]; 8] = [
+const ELSEWHERE: [[&str; 3]; 7] = [
     ["--model-id", "--model", "--model-path"],
     ["--quantize", "--quantization", "--quantization"],
     ["--num-shard", "--tensor-parallel-size", "--tp-size"],
@@ -263,8 +267,10 @@ const ELSEWHERE: [[&str; 3]; 8] = [
     ["--max-total-tokens", "--max-model-len", "--context-length"],
     ["--max-batch-prefill-tokens", "--max-num-batched-tokens", "--chunked-prefill-size"],
     ["--max-concurrent-requests", "--max-num-seqs", "--max-running-requests"],
-    ["--cuda-graphs", "--enforce-eager", "--disable-cuda-graph"],
 ];
+
+/// Names that are written for another of the same engine.
+const MISTAKEN: [(&str, &str, &str); 2] = [("vllm", "--max-seq-len", "--max-model-len"), ("sglang", "--max-model-len", "--context-length")];
 
 /// The flag that was meant.
 pub(super) fn meant_flag(occasion: &Occasion<'_>) -> Option<Remedy> {
@@ -278,13 +284,12 @@ pub(super) fn meant_flag(occasion: &Occasion<'_>) -> Option<Remedy> {
     let (meant, why) = meant(table, version, wrong)?;
     let words = Words { id: "meant-flag", title: format!("Write {meant} instead of {wrong}"), rationale: why, tradeoff: "None." };
     let value = occasion.command.and_then(|command| command.value_of_word(wrong));
-    let to = Some(value.clone().unwrap_or_else(|| "its value".to_owned()));
-    let changes = vec![
-        Change { flag: wrong.to_owned(), from: Some(value.unwrap_or_else(|| "given".to_owned())), to: None },
-        Change { flag: meant.to_owned(), from: None, to },
-    ];
+    let changes = value.map(|value| {
+        let change = |flag: &str, from: Option<&String>, to: Option<&String>| Change { flag: flag.to_owned(), from: from.cloned(), to: to.cloned() };
+        vec![change(wrong, Some(&value), None), change(meant, None, Some(&value))]
+    });
     let renamed = |command: &Command| command.renamed(wrong, meant)?.print(occasion.shell, &occasion.circumstances(None, None)).ok();
-    Some(Remedy { changes, ..super::aid(words, occasion.command.and_then(renamed)) })
+    Some(Remedy { changes: changes.unwrap_or_default(), ..super::aid(words, occasion.command.and_then(renamed)) })
 }
 
 fn meant(table: &'static Table, version: Version, wrong: &str) -> Option<(&'static str, String)> {
@@ -296,6 +301,9 @@ fn meant(table: &'static Table, version: Version, wrong: &str) -> Option<(&'stat
     });
     if let Some(name) = other {
         return Some((name, format!("{wrong} is another engine's name for it.")));
+    }
+    if let Some((_, _, name)) = MISTAKEN.iter().find(|(engine, name, _)| *engine == table.engine && *name == wrong) {
+        return Some((name, format!("{wrong} is no flag; this one sets it.")));
     }
     let names = table.flags.iter().filter(|flag| flag.name.starts_with("--") && flag.is_in(version)).map(|flag| flag.name);
     let (distance, name) = names.map(|name| (edits(wrong, name), name)).min_by_key(|(distance, name)| (*distance, Reverse(name.len())))?;
@@ -353,24 +361,25 @@ pub(super) fn excluded(occasion: &Occasion<'_>) -> Option<Remedy> {
 pub(super) fn meant_value(occasion: &Occasion<'_>) -> Option<Remedy> {
     let said = occasion.situation.fact.said();
     let flag = said.split("argument ").nth(1)?.split([':', '/', ' ']).next().filter(|flag| flag.starts_with("--"))?;
-    let wrong = said.split("invalid choice: '").nth(1)?.split('\'').next()?;
-    let table = Table::of(occasion.engine())?;
-    let version = occasion.deployment.engine_version.as_deref().and_then(Version::parse).or(table.newest().map(|(version, _)| version))?;
-    let found = table.find(flag)?.flag;
-    let values = found.values(version);
+    let wrong = said.split("invalid choice: '").nth(1)?.split('\'').next().filter(|word| super::is_plain_name(word))?;
+    let found = Table::of(occasion.engine())?.find(flag)?.flag;
+    // The parser lists what it takes.
+    let listed = said.split("choose from ").nth(1)?;
+    let values: Vec<&str> = listed.split(['\'', ',', ' ', ')']).filter(|word| super::is_plain_name(word)).collect();
     let plain = |text: &str| text.to_ascii_lowercase().replace("fp16", "float16").replace("bf16", "bfloat16").replace(['-', '_'], "");
-    let meant = values
-        .iter()
-        .find(|value| plain(value) == plain(wrong))
-        .or_else(|| values.iter().filter(|value| edits(value, wrong) == 1).max_by_key(|v| v.len()))?;
+    let near = || values.iter().filter(|value| edits(value, wrong) == 1).max_by_key(|value| value.len());
+    let meant = values.iter().find(|value| plain(value) == plain(wrong)).or_else(near)?;
     let words = Words {
         id: "meant-value",
         title: format!("Write {} {meant}", found.name),
         rationale: format!("{wrong} is none of its values; this one is nearest to it."),
         tradeoff: "None.",
     };
-    let changed = fix(occasion, words, &[(found.name, meant)])?;
-    Some(Remedy { changes: changed.changes.into_iter().map(|change| Change { from: Some(wrong.to_owned()), ..change }).collect(), ..changed })
+    let change = Change { flag: found.name.to_owned(), from: Some(wrong.to_owned()), to: Some((*meant).to_owned()) };
+    let circumstances = occasion.circumstances(None, None);
+    let write = |command: &Command| command.write(std::slice::from_ref(&change), occasion.shell, &circumstances).ok();
+    let command = occasion.command.and_then(write).map(|printed| printed.text);
+    Some(Remedy { changes: vec![change], ..super::aid(words, command) })
 }
 
 #[cfg(test)]

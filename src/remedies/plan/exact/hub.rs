@@ -2,6 +2,7 @@
 
 use super::{aid, digits_after, environment, fix, is_plain_name, text};
 use crate::post_mortem::Remedy;
+use crate::remedies::command::Form;
 use crate::remedies::plan::{Occasion, Words};
 
 /// True for a name that the hub could have: `owner/name`.
@@ -11,7 +12,8 @@ fn is_repository(name: &str) -> bool {
 
 /// The token, handed through from the environment; it is never printed.
 pub(super) fn token(occasion: &Occasion<'_>) -> Option<Remedy> {
-    let command = occasion.command?;
+    // Code takes the token of the shell that runs it.
+    let command = occasion.command.filter(|command| command.form != Form::Python)?;
     let with_token = command.with_token()?;
     let variable = with_token.token()?.to_owned();
     let text = with_token.print(occasion.shell, &occasion.circumstances(None, None)).ok()?;
