@@ -11,6 +11,7 @@ pub fn models() -> Result<String, Box<dyn std::error::Error>> {
     paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
     paths.sort();
     let (mut rows, mut index, mut aliases) = (String::new(), Vec::new(), Vec::new());
+    let (mut tags, mut published) = (Vec::new(), Vec::new());
     let mut count = 0u16;
     for path in &paths {
         let file: toml::Table = toml::from_str(&fs::read_to_string(path)?).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -18,8 +19,15 @@ pub fn models() -> Result<String, Box<dyn std::error::Error>> {
             for (name, id) in file.get(table).and_then(toml::Value::as_table).into_iter().flatten() {
                 let id = id.as_str().ok_or_else(|| format!("{}: `{name}` names no model", path.display()))?;
                 let exact = table == "tag" && !name.contains(':');
+                if table == "tag" {
+                    tags.push((names::own_key(id), name.clone()));
+                }
                 aliases.push((if exact { format!("={name}") } else { names::key(&names::words(name)) }, id.to_owned()));
             }
+        }
+        for (name, base) in file.get("published").and_then(toml::Value::as_table).into_iter().flatten() {
+            let base = base.as_str().ok_or_else(|| format!("{}: `{name}` is made of no model", path.display()))?;
+            published.push((names::own_key(base), name.clone()));
         }
         for entry in file.get("model").and_then(toml::Value::as_array).into_iter().flatten() {
             model(&mut rows, &mut index, count, entry).map_err(|e| format!("{}: {entry}: {e}", path.display()))?;
@@ -39,6 +47,13 @@ pub fn models() -> Result<String, Box<dyn std::error::Error>> {
     out += "];\n\nstatic ALIASES: &[(&str, &str)] = &[\n";
     for (key, id) in aliases {
         writeln!(out, "({key:?}, {id:?}),")?;
+    }
+    for (name, pairs) in [("TAGS", &mut tags), ("PUBLISHED", &mut published)] {
+        pairs.sort();
+        write!(out, "];\n\nstatic {name}: &[(&str, &str)] = &[\n")?;
+        for (key, name) in pairs {
+            writeln!(out, "({key:?}, {name:?}),")?;
+        }
     }
     Ok(out + "];\n")
 }

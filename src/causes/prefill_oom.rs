@@ -59,7 +59,7 @@ fn explanation(s: &Situation<'_>) -> String {
 fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
     let fewer = match s.engine {
         Some("tgi") => "Lower `--max-batch-prefill-tokens`, and `--max-input-tokens` with it",
-        Some("vllm") => "Lower `--max-num-batched-tokens`, or `--max-model-len` where prefill is not chunked",
+        Some("vllm") => "Lower `--max-num-seqs` and `--max-num-batched-tokens`, or `--max-model-len` where prefill is not chunked",
         Some("sglang") => "Lower `--chunked-prefill-size`",
         Some("llama.cpp" | "ollama") => "Lower the batch sizes (`-b`, `-ub`) or the context (`-c`)",
         _ => "Send shorter inputs, or fewer of them at once",

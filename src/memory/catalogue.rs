@@ -156,6 +156,23 @@ pub fn alias(text: &str, words: &[String]) -> Option<(&'static Row, &'static str
     entries(Key::Id, &names::words(ALIASES.get(at)?.1)).next()
 }
 
+/// Checkpoints in 4 bits that are published of a model, by its hub id.
+pub fn published(id: &str) -> impl Iterator<Item = &'static str> + use<> {
+    under(PUBLISHED, id)
+}
+
+/// The tag under which the Ollama library has a model: the one that says its size, where there are several.
+pub fn tag(id: &str) -> Option<&'static str> {
+    under(TAGS, id).max_by_key(|tag| (tag.contains(':'), tag.contains('.')))
+}
+
+/// The names in a sorted list that stand under a hub id.
+fn under(list: &'static [(&'static str, &'static str)], id: &str) -> impl Iterator<Item = &'static str> + use<> {
+    let key = names::own_key(id);
+    let from = list.partition_point(|(k, _)| *k < key.as_str());
+    list.get(from..).unwrap_or_default().iter().take_while(move |(k, _)| *k == key).map(|(_, name)| *name)
+}
+
 /// A user's own entries.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -36,3 +36,9 @@ pub fn key(words: &[String]) -> String {
 pub fn without_owner(id: &str) -> &str {
     id.rsplit_once('/').map_or(id, |(_, name)| name)
 }
+
+/// The key of one repository, whatever it was renamed: Llama's names lost their `Meta`.
+pub fn own_key(id: &str) -> String {
+    let words: Vec<String> = words(id).into_iter().filter(|word| word != "meta").collect();
+    key(&words)
+}

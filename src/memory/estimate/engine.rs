@@ -187,6 +187,8 @@ pub struct Setup {
     /// The fraction of the device that the engine may take: `--gpu-memory-utilization`, `--cuda-memory-fraction`,
     /// `--mem-fraction-static`.
     pub fraction: Option<f64>,
+    /// Bytes of weights that stay in the host's memory.
+    pub offloaded: Bytes,
     /// No CUDA graphs.
     pub eager: bool,
     /// llama.cpp's older way and its fork's: latent attention is written out as keys and values for each head, and layers
@@ -209,6 +211,7 @@ impl Setup {
             tensor_parallel: 1,
             pipeline_parallel: 1,
             fraction: None,
+            offloaded: Bytes::ZERO,
             eager: false,
             full_cache: false,
         }
@@ -244,6 +247,8 @@ pub struct Plan {
     pub state: Dtype,
     /// The fraction of the device that the engine may take.
     pub fraction: f64,
+    /// See [`Setup::offloaded`].
+    pub offloaded: Bytes,
     /// No CUDA graphs.
     pub eager: bool,
     /// See [`Setup::full_cache`].
@@ -285,6 +290,7 @@ impl Plan {
             pipeline_parallel: setup.pipeline_parallel.clamp(1, MOST),
             state: state(setup.engine, model.family.as_deref(), dtype),
             fraction: if fraction.is_finite() { fraction.clamp(0.0, 1.0) } else { 0.0 },
+            offloaded: setup.offloaded,
             eager: setup.eager,
             full_cache: setup.full_cache,
             assumptions,

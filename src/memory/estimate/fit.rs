@@ -100,7 +100,8 @@ impl Verdict {
         }
     }
 
-    fn of(probability: f64) -> Verdict {
+    /// What a probability means.
+    pub fn of(probability: f64) -> Verdict {
         match probability {
             p if p >= 0.9 => Verdict::Fits,
             p if p >= 0.5 => Verdict::Tight,
@@ -171,6 +172,19 @@ impl Estimate {
         self.weights.bytes + self.activation.map_or(Bytes::ZERO, |f| f.bytes) + self.overhead()
     }
 
+    /// The probability that the engine's share and what lies beside it find room on the device together.
+    pub fn room_beside(&self) -> f64 {
+        let needed = self.needed_cache.map_or(Bytes::ZERO, |f| f.bytes);
+        match self.plan.engine {
+            // If graphs do not fit, the server dies all the same.
+            Engine::Vllm => margin::probability(self.limit + self.beside(), self.total, margin::root([margin::context(), beside_margin(self)])),
+            Engine::Sglang => {
+                margin::probability(self.weights.bytes + needed, static_share(self), margin::root([self.weights.margin, margin::context()]))
+            }
+            Engine::Tgi | Engine::LlamaCpp => 1.0,
+        }
+    }
+
     /// What is left of the budget; negative if it does not suffice.
     pub fn margin(&self) -> i128 {
         self.limit.difference(self.sum())
@@ -188,7 +202,7 @@ pub fn estimate_with(model: &Model, device: &Device, setup: &Setup, known: &Know
     let shape = model.shape.as_ref();
     let computed = |bytes: Bytes, margin: Bytes, logged: Option<Bytes>| logged.map_or(Figure::computed(bytes, margin), Figure::logged);
 
-    let bytes = weights::of_rank(model, &plan);
+    let bytes = weights::of_rank(model, &plan).saturating_sub(plan.offloaded);
     let weights = computed(bytes, margin::weights(bytes, model, &plan), known.weights);
     let activation = match (shape, known.activation) {
         (_, Some(bytes)) => Some(Figure::logged(bytes)),
@@ -316,13 +330,7 @@ fn probability(e: &Estimate, device: &Device) -> f64 {
         let limit = if e.plan.engine == Engine::Sglang { e.total } else { e.limit };
         margin::probability(e.fixed() + needed, limit, margin)
     };
-    let on_device = match e.plan.engine {
-        // The budget and what lies beside it. If graphs do not fit, the server dies all the same.
-        Engine::Vllm => margin::probability(e.limit + e.beside(), e.total, margin::root([margin::context(), beside_margin(e)])),
-        Engine::Sglang => margin::probability(e.weights.bytes + needed, static_share(e), margin::root([e.weights.margin, margin::context()])),
-        Engine::Tgi | Engine::LlamaCpp => 1.0,
-    };
-    in_budget.min(on_device)
+    in_budget.min(e.room_beside())
 }
 
 fn beside_margin(e: &Estimate) -> Bytes {

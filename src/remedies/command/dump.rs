@@ -468,7 +468,8 @@ fn bare(case: &Case, deployment: &Deployment, engine: &str) -> Option<Command> {
     }
     let model = deployment.model.as_deref()?;
     // llama.cpp prints the file's name, or the name that its author gave the model: neither is a path that could be opened.
-    if engine == "llama.cpp" && !model.contains('/') {
+    // And what was asked for beside it, but could not be taken over as a command, must not get lost.
+    if engine == "llama.cpp" && (!model.contains('/') || !deployment.arguments.is_empty()) {
         return None;
     }
     let flag = match engine {
@@ -499,6 +500,10 @@ fn bare(case: &Case, deployment: &Deployment, engine: &str) -> Option<Command> {
         "llama.cpp" => {
             if let Some(length) = deployment.max_model_len {
                 given("--ctx-size", length.to_string());
+            }
+            // Older builds put none on the device unless told so.
+            if let Some(layers) = case.facts.iter().rev().find_map(|fact| fact.number("layers")).filter(|layers| *layers > 0) {
+                given("--n-gpu-layers", layers.to_string());
             }
         }
         _ => {}

@@ -239,7 +239,7 @@ fn four_bits(occasion: &Occasion<'_>) -> Option<Remedy> {
     if model.quantization.is_some() {
         return None;
     }
-    let fit = super::memory::fit_in_four_bits(occasion, &model)?;
+    let fit = super::script::in_four_bits(occasion, &model)?;
     if fit.verdict == Verdict::Exceeds.as_str() {
         return None;
     }

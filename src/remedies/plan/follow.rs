@@ -25,7 +25,7 @@ fn verify(occasion: &Occasion<'_>, remedy: &mut Remedy) -> String {
         return capital(&own) + &memory(occasion, remedy);
     }
     match of_remedy(&remedy.id).or_else(|| of_cause(occasion.cause)) {
-        Some(words) => words.to_owned(),
+        Some(words) => words.to_owned() + &memory(occasion, remedy),
         None => came_up(occasion) + &memory(occasion, remedy),
     }
 }

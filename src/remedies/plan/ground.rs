@@ -35,8 +35,6 @@ pub(super) struct Ground {
     pub circumstances: Circumstances,
     /// Devices that the log shows.
     pub devices: u64,
-    /// It is the graphs that do not fit, into what the cache left.
-    pub graphs_fail: bool,
     /// It is the weights that do not fit.
     pub weights_fail: bool,
 }
@@ -68,7 +66,6 @@ impl Ground {
             known.outside_torch = Some(outside + Bytes(u64::try_from(gap).ok()?));
         }
         let now = estimate_with(&model, &device, &setup, &known);
-        let graphs_fail = occasion.cause == "graph-capture-oom" && !now.plan.vllm_from(Version(0, 20, 0));
         let circumstances = occasion.circumstances(Some(&device.arch), Some(&model));
         let version = setup.version;
         Some(Ground {
@@ -81,7 +78,6 @@ impl Ground {
             now,
             circumstances,
             devices: d.devices.len() as u64,
-            graphs_fail,
             weights_fail: occasion.cause == "weight-oom",
         })
     }
@@ -90,7 +86,8 @@ impl Ground {
     pub fn estimate(&self, setup: &Setup) -> Estimate {
         let same_weights = setup.quantization == self.setup.quantization
             && setup.tensor_parallel == self.setup.tensor_parallel
-            && setup.pipeline_parallel == self.setup.pipeline_parallel;
+            && setup.pipeline_parallel == self.setup.pipeline_parallel
+            && setup.offloaded == self.setup.offloaded;
         let mut known = self.known;
         if !same_weights {
             known.weights = None;
@@ -133,7 +130,10 @@ fn gap(occasion: &Occasion<'_>, figures: &Figures, e: &Estimate) -> i128 {
     if let (Some(available), true, true) = (figures.kv_available_bytes, e.plan.engine == Engine::Vllm, in_profile) {
         return e.limit.difference(e.fixed()) - i128::from(available);
     }
-    if matches!(occasion.situation.phase(), Some(Phase::Serve)) || !matches!(e.verdict, Verdict::Fits | Verdict::Tight) {
+    if occasion.cause == "gpu-occupied"
+        || matches!(occasion.situation.phase(), Some(Phase::Serve))
+        || !matches!(e.verdict, Verdict::Fits | Verdict::Tight)
+    {
         return 0;
     }
     e.limit.difference(e.fixed() + e.needed_cache.map_or(Bytes::ZERO, |f| f.bytes)).max(0)
@@ -166,7 +166,7 @@ fn of_size(total: Bytes) -> Device {
 /// What was asked for, as far as the command and the log's arguments tell.
 fn setup(occasion: &Occasion<'_>, engine: Engine, model: &Model) -> Option<Setup> {
     let d = occasion.deployment;
-    let flags = super::memory::Names::of(engine);
+    let flags = super::moves::Names::of(engine);
     let word = |flag: &str| occasion.value(flag).filter(|value| !matches!(value.as_str(), "auto" | "none"));
     // The command's spelling first: what a dump prints may be its own.
     let quantization = match word(flags.quantization).or_else(|| d.quantization.clone().filter(|q| !matches!(q.as_str(), "none" | "None" | "auto"))) {
@@ -201,6 +201,7 @@ fn setup(occasion: &Occasion<'_>, engine: Engine, model: &Model) -> Option<Setup
         tensor_parallel: occasion.number(flags.ranks).or(d.tensor_parallel).unwrap_or(1).clamp(1, 64),
         pipeline_parallel: occasion.number("--pipeline-parallel-size").unwrap_or(1).clamp(1, 64),
         fraction,
+        offloaded: occasion.number("--cpu-offload-gb").map_or(Bytes::ZERO, |gib| Bytes::gib(gib.min(4096))),
         eager,
         ..Setup::new(engine)
     })

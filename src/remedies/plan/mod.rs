@@ -1,23 +1,34 @@
 //! From a cause to remedies: what would help, as changes of the user's own command.
 //!
-//! Memory causes are planned with the estimator (`memory`), the others have exact fixes (`exact`). What neither knows
-//! stays in the words of the cause. Every command passes [`check`](crate::remedies::flags::check()); one that does not is
+//! Memory causes are planned: a server that did not come up with the estimator (`memory`), what ran out beside a server's
+//! cache by the figures of the message (`pressure`), llama.cpp and Ollama by their buffers (`gguf`), Python code by what it
+//! held (`script`). The others have exact fixes (`exact`). What none of them knows stays in the words of the cause. Every command passes [`check`](crate::remedies::flags::check()); one that does not is
 //! left out, with its remedy.
 
+mod elsewhere;
 mod exact;
 mod follow;
+mod gguf;
 mod ground;
 mod memory;
+mod moves;
+mod pressure;
+mod script;
 
 use crate::case::Situation;
-use crate::memory::Model;
+use crate::memory::catalogue::UserCatalogue;
 use crate::memory::device::Arch;
+use crate::memory::estimate::{Verdict, margin};
+use crate::memory::{Bytes, Model};
 use crate::post_mortem::{Change, Deployment, Fit, Remedy};
 use crate::remedies::command::{Command, Shell, Trust};
 use crate::remedies::flags::{Circumstances, Problem};
+use crate::units::size;
 
 /// Remedies of one incident at most.
 const MOST: usize = 6;
+/// Those that anybody looks at.
+const LOOKED_AT: usize = 3;
 
 /// An incident that wants remedies.
 pub struct Occasion<'a> {
@@ -33,10 +44,21 @@ pub struct Occasion<'a> {
     pub shell: Shell,
 }
 
+/// What a planner found, and the ids of words that it makes superfluous.
+struct Plan {
+    remedies: Vec<Remedy>,
+    settled: Vec<&'static str>,
+}
+
 /// The remedies, the best first: planned ones, then those words that add to them.
 pub fn remedies(occasion: &Occasion<'_>, words: Vec<Remedy>) -> Vec<Remedy> {
-    let (mut planned, mut settled) = memory::plan(occasion).unwrap_or_default();
+    let planners = [memory::plan, elsewhere::by_size, pressure::plan, gguf::plan, script::plan];
+    let plan = planners.iter().find_map(|plan| plan(occasion));
+    let (mut planned, mut settled) = plan.map_or_else(Default::default, |plan| (plan.remedies, plan.settled));
     settled.extend(exact::useless(occasion));
+    if is_quantized(occasion.deployment) {
+        settled.push("quantize");
+    }
     for remedy in exact::plan(occasion) {
         settled.extend(exact::replaces(&remedy.id));
         if !planned.iter().any(|other| other.id == remedy.id || other.command.is_some() && other.command == remedy.command) {
@@ -48,9 +70,54 @@ pub fn remedies(occasion: &Occasion<'_>, words: Vec<Remedy>) -> Vec<Remedy> {
             planned.push(remedy);
         }
     }
+    // Alone on the device, it needs what it always does.
+    if let Some(free) = planned.iter_mut().find(|remedy| remedy.id == "free-device" && remedy.fit.is_none()) {
+        free.fit = memory::alone(occasion).or_else(|| script::alone(occasion));
+    }
+    let mut planned = varied(planned);
     planned.truncate(MOST);
     follow::follow_up(occasion, &mut planned);
     planned
+}
+
+/// Whether the weights are quantized already, by what was asked for or by their name.
+fn is_quantized(deployment: &Deployment) -> bool {
+    let asked = deployment.quantization.as_deref().is_some_and(|word| !word.eq_ignore_ascii_case("none"));
+    let model = || Model::find(deployment.model.as_deref()?, &UserCatalogue::default()).ok();
+    asked || model().is_some_and(|model| model.quantization.is_some())
+}
+
+/// Those that change something else than the ones before them come first, as long as there are fewer than a reader looks at:
+/// three variants of one change are one piece of advice.
+fn varied(mut remedies: Vec<Remedy>) -> Vec<Remedy> {
+    let mut chosen: Vec<Remedy> = Vec::new();
+    while chosen.len() < LOOKED_AT {
+        let new = |remedy: &Remedy| chosen.iter().all(|one| components(&one.id) != components(&remedy.id));
+        let Some(at) = remedies.iter().position(new) else { break };
+        chosen.push(remedies.remove(at));
+    }
+    chosen.extend(remedies);
+    chosen
+}
+
+/// What a remedy changes, by its id.
+fn components(id: &str) -> Vec<&str> {
+    let mut all: Vec<&str> = id
+        .split("-and-")
+        .map(|id| match id {
+            id if id.starts_with("quanti") || id == "smaller-file" => "weights",
+            "larger-share" | "smaller-share" | "overhead" => "share",
+            "split" | "pipeline" | "bigger-device" => "devices",
+            "fewer-layers" | "let-it-fit" | "experts-on-host" | "cpu-offload" => "placement",
+            id => id,
+        })
+        .collect();
+    // A shorter context that comes with another change is that change.
+    if all.len() > 1 {
+        all.retain(|component| *component != "shorter-context");
+    }
+    all.sort_unstable();
+    all
 }
 
 impl Occasion<'_> {
@@ -114,6 +181,8 @@ impl Occasion<'_> {
             "vllm" => "vllm serve model",
             "tgi" => "text-generation-launcher --model-id model",
             "sglang" => "python3 -m sglang.launch_server --model-path model",
+            "llama.cpp" => "llama-server --model model.gguf",
+            "ollama" => "ollama serve",
             _ => return None,
         };
         let mut plain = Command::read(plain, Trust::User).ok()?;
@@ -148,14 +217,24 @@ struct Words {
     tradeoff: &'static str,
 }
 
+/// Whether so much fits into a limit, by a margin.
+fn fit(needed: Bytes, limit: Bytes, margin: Bytes) -> Fit {
+    let probability = margin::probability(needed, limit, margin);
+    Fit {
+        verdict: Verdict::of(probability).as_str(),
+        predicted_bytes: needed.0,
+        limit_bytes: limit.0,
+        // No estimate is certain.
+        probability: (probability.clamp(0.0, 0.99) * 100.0).round() / 100.0,
+    }
+}
+
 /// What a fit says, in a sentence.
 fn sentence(fit: &Fit) -> String {
-    use crate::units::size;
-    format!(
-        "Predicted: {} of {} ({}, {:.0} % likely to fit).",
-        size(fit.predicted_bytes),
-        size(fit.limit_bytes),
-        fit.verdict,
-        (fit.probability * 100.0).clamp(0.0, 99.0)
-    )
+    let margin = match fit.limit_bytes.checked_sub(fit.predicted_bytes) {
+        Some(left) => format!("{} to spare", size(left)),
+        None => format!("{} too much", size(fit.predicted_bytes - fit.limit_bytes)),
+    };
+    let (predicted, limit) = (size(fit.predicted_bytes), size(fit.limit_bytes));
+    format!("Predicted: {predicted} of {limit}, {margin}; {:.0} % likely to fit.", (fit.probability * 100.0).clamp(0.0, 99.0))
 }
