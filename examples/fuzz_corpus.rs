@@ -13,6 +13,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::{env, fs, io};
 
+/// Inputs that are kept of a target, the shortest: the tests run all of them.
+const MOST: usize = 400;
+
 fn main() -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut targets: Vec<String> = fs::read_dir(root.join("fuzz/fuzz_targets"))?
@@ -34,8 +37,11 @@ fn main() -> io::Result<()> {
             }
             "pack" => {
                 let seeds = seeds::of(target, root);
-                let inputs = fs::read_dir(&folder)?.map(|entry| fs::read(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-                corpus::keep(target, root, inputs.into_iter().filter(|input| !seeds.contains(input)).collect())?;
+                let mut inputs = fs::read_dir(&folder)?.map(|entry| fs::read(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+                inputs.retain(|input| !seeds.contains(input));
+                inputs.sort_by_key(Vec::len);
+                inputs.truncate(MOST);
+                corpus::keep(target, root, inputs)?;
             }
             _ => return Err(io::Error::other("say `targets`, `unpack` or `pack`")),
         }

@@ -9,7 +9,8 @@ use std::io::{self, Write};
 const OOM: &str =
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 224.00 MiB. GPU 0 has a total capacity of 15.77 GiB of which 97.88 MiB is free.";
 
-/// What is repeated, and what stands before and behind all of it. The closing part is repeated as often.
+/// What is repeated, and what stands before and behind all of it. The closing part is repeated as often. `#` is a number, `@`
+/// one of 300: more writers than are told apart.
 struct Form(&'static str, &'static str, &'static str, &'static str);
 
 const FORMS: &[(&str, Form)] = &[
@@ -76,7 +77,7 @@ const FORMS: &[(&str, Form)] = &[
     ("summaries", Form("", "|  PyTorch CUDA memory summary, device ID 0  |\n", "", "")),
     ("retries", Form("", "Retrying in 1s [Retry 1/5].\n", "", "")),
     ("numbered-errors", Form("", "ERROR 03-20 10:00:00 [a#.py:#] Frob#Error: no #\n", "", "")),
-    ("numbered-writers", Form("", "web#-1  | ERROR x\n(Worker# pid=#) ValueError: x\n", "", "")),
+    ("numbered-writers", Form("", "web@-1  | ERROR x\n(Worker@ pid=@) ValueError: x\n", "", "")),
     ("restarts", Form("", "INFO 03-14 00:00:00 [api_server.py:1042] vLLM API server version 0.8.5\nValueError: #\n", "", "")),
 ];
 
@@ -92,7 +93,7 @@ fn main() -> io::Result<()> {
     let times = bytes / (part.len() + closing.len());
     write!(out, "{OOM}\n{before}")?;
     for number in 0..times {
-        out.write_all(part.replace('#', &number.to_string()).as_bytes())?;
+        out.write_all(part.replace('#', &number.to_string()).replace('@', &(number % 300).to_string()).as_bytes())?;
     }
     (0..times).try_for_each(|_| out.write_all(closing.as_bytes()))?;
     writeln!(out, "{behind}\n{OOM}")

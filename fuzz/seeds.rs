@@ -97,7 +97,7 @@ fn dumps(root: &Path) -> Vec<Vec<u8>> {
         let text = String::from_utf8_lossy(&log).into_owned();
         for line in text.lines() {
             if let Some(at) = shown.iter().filter_map(|word| line.find(word)).min() {
-                seeds.push(line[at..].as_bytes().to_vec());
+                seeds.push(line.as_bytes()[at..].to_vec());
             }
         }
     }

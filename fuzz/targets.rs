@@ -29,8 +29,11 @@ use oomdoc::{Options, PostMortem, record, time};
 use pulldown_cmark::{Event, Options as Extensions, Parser, Tag};
 use regex::bytes::Regex;
 
+/// What a target does with an input.
+type Body = fn(&[u8]);
+
 /// Name and body of each target.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Body)] = &[
     ("source", source),
     ("gate", gate),
     ("records", records),
@@ -305,7 +308,9 @@ pub fn source(data: &[u8]) {
     const MOST: u64 = 4 << 20;
     let mut choices = Choices(data);
     let most = choices.byte();
-    let read = |reader: Result<Reader, SourceError>| -> Result<(Vec<(u64, usize, u64)>, bool), String> {
+    // Number, length and a sum of each line; and whether not all was read.
+    type Lines = (Vec<(u64, usize, u64)>, bool);
+    let read = |reader: Result<Reader, SourceError>| -> Result<Lines, String> {
         let mut reader = reader.map_err(|error| error.to_string())?;
         let mut lines = Vec::new();
         while let Some(line) = reader.next_line().map_err(|error| error.to_string())? {

@@ -110,9 +110,21 @@ tree() {
     rm -rf "$folder/tree"
 }
 
-# A log that is rotated 200 times while it is watched, 50 million lines in all.
+# Waits until a process has read all of a file.
+has_read() { # PID FILE
+    local fd
+    while :; do
+        for fd in "/proc/$1/fd"/*; do
+            if [ "$(readlink "$fd")" = "$2" ] && grep -q "^pos:[[:space:]]*$(stat -c %s "$2")$" "/proc/$1/fdinfo/${fd##*/}"; then return; fi
+        done
+        sleep 0.05
+    done
+}
+
+# A log that is moved away or cut 200 times while it is watched, 50 million lines in all.
 rotations() {
-    local log="$folder/server.log" k peak
+    local log k peak
+    log=$(realpath "$folder")/server.log
     awk 'BEGIN { for (i = 0; i < 50000; i++) print "INFO:     10.0." i % 7 "." i % 250 ":" 40000 + i % 20000 " - \"POST /v1/chat/completions HTTP/1.1\" 200 OK" }' > "$folder/block"
     : > "$log"
     "$oomdoc" watch --format ndjson "$log" > "$folder/out" 2> "$folder/said" &
@@ -120,9 +132,10 @@ rotations() {
     for ((k = 0; k < 200; k++)); do
         for ((i = 0; i < 5; i++)); do cat "$folder/block" >> "$log"; done
         printf 'ERROR 03-14 00:10:%02d [core.py:398] torch.OutOfMemoryError: CUDA out of memory. Tried to allocate %d.00 MiB. GPU 0 has a total capacity of 23.55 GiB of which 101.00 MiB is free.\n' $((k % 60)) $((k + 1)) >> "$log"
-        sleep 0.6
-        if ((k % 2)); then mv "$log" "$log.1"; else : > "$log"; fi
-        : >> "$log"
+        has_read $watch "$log"
+        if ((k % 2)); then mv "$log" "$log.1"; fi
+        : > "$log"
+        has_read $watch "$log"
     done
     sleep 3
     peak=$(sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$watch/status")
@@ -131,6 +144,7 @@ rotations() {
     printf '\n200 rotations of a watched file: %5.1f MiB resident\n' "$(awk -v k="$peak" 'BEGIN { print k / 1024 }')"
     tail -1 "$folder/said"
     [ "$peak" -lt 65536 ] || { echo "  wrong: wanted less than 64 MiB"; failed=1; }
+    grep -q ' 50000[0-9]* lines, inference-oom (200 times)' "$folder/said" || { echo "  wrong: wanted 50,000,200 lines and 200 incidents"; failed=1; }
 }
 
 all_ways "a line of 2 GB" one_line disk-full disk-full

@@ -2,10 +2,10 @@
 # Counts the instructions that `oomdoc analyze` takes for logs that are hostile by their form, and fails where twice the log
 # takes more than 2.2 times as many. Counts do not depend on what else the machine does.
 #
-#   scripts/check-linear.sh [BYTES]        (default 60000 and twice that; OOMDOC=path/to/binary)
+#   scripts/check-linear.sh [BYTES]        (default 40000 and twice that; OOMDOC=path/to/binary)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bytes=${1:-60000}
+bytes=${1:-40000}
 oomdoc=${OOMDOC:-target/release/oomdoc}
 [ -x "$oomdoc" ] || { echo "build it first: cargo build --release" >&2; exit 2; }
 command -v valgrind > /dev/null || { echo "needs valgrind" >&2; exit 2; }
