@@ -197,7 +197,7 @@ fn time_to_ready(timeline: &[Event]) -> Option<String> {
 /// The last stage that the log shows before a failure.
 pub fn last_stage(report: &PostMortem) -> Option<String> {
     let first = report.incidents.first().map_or(u64::MAX, |i| i.first_line);
-    let event = report.timeline.iter().rev().find(|e| !words::is_failure(&e.kind) && e.line <= first)?;
+    let event = report.timeline.iter().rev().find(|e| !words::is_failure(&e.kind) && e.kind != "process-ended" && e.line <= first)?;
     Some(format!("The last stage that the log shows before it: {} (line {}).", words::spaced(&event.kind), event.line))
 }
 
