@@ -302,6 +302,8 @@ impl Context<'_> {
                 fact.hints = Some(fact.kind);
                 fact.kind = FactKind::Hint;
                 fact.strength = Strength::Demoted;
+                // Who goes on to call it a warning did not end of it.
+                fact.ends = None;
             }
             if s.weak && fact.kind.is_failure() {
                 guesses.push(fact);
@@ -368,7 +370,11 @@ impl Context<'_> {
             parse(parser, &flat.text, hit.start, &self.record.message, &mut fact)?;
         }
         if let Some(exception) = exception {
-            fact.kind = refined(&fact, exception);
+            let kind = refined(&fact, exception, self.record);
+            if kind != fact.kind && fact.kind == FactKind::HubFetch {
+                fact.stage = None;
+            }
+            fact.kind = kind;
             if let Some(frame) = exception.frames.last().filter(|_| fact.kind == FactKind::Internal) {
                 fact.attributes.insert("frame".into(), format!("{} ({})", frame.function, module_of(&frame.path)));
             }
@@ -518,7 +524,7 @@ fn parse(parser: Parser, flat: &str, start: usize, message: &Text, fact: &mut Fa
 
 /// What only the frames tell: memory that was to be pinned is the host's, a full device under shared memory is
 /// /dev/shm, memory that is refused to the very first call on a device was taken by others.
-fn refined(fact: &Fact, exception: &Exception) -> FactKind {
+fn refined(fact: &Fact, exception: &Exception, record: &Record) -> FactKind {
     let frames = exception.frames.as_slice();
     let within = |frames: &[Frame], names: &[&str]| {
         frames.iter().any(|f| names.iter().any(|name| f.function.contains(name) || f.code.contains(name) || f.path.contains(name)))
@@ -528,14 +534,62 @@ fn refined(fact: &Fact, exception: &Exception) -> FactKind {
         FactKind::OutOfMemory if within(innermost, &["pin_memory(", "_pin_memory", "cudaHostAlloc", "cudaHostRegister"]) => FactKind::HostMemory,
         FactKind::OutOfMemory if within(frames, &["_utils/pin_memory.py"]) => FactKind::HostMemory,
         FactKind::OutOfMemory if fact.word("pool") == Some("driver") && within(innermost, &["_lazy_init", "_cuda_init"]) => FactKind::DeviceOccupied,
+        // What a sleeping server gave back, others have taken since.
+        FactKind::OutOfMemory if within(frames, &["wake_up", "resume_memory_occupation"]) => FactKind::DeviceOccupied,
         FactKind::DiskFull if within(innermost, &["multiprocessing/shared_memory", "multiprocessing/synchronize", "posix_shm", "/dev/shm"]) => {
             FactKind::SharedMemory
         }
         // A name or a call that fails while a package is being imported was written for other versions; what the package
         // checks there itself is said by other exceptions.
         FactKind::Argument | FactKind::Internal if fact.strength == Strength::Weak && does_not_fit(exception) => FactKind::Dependency,
+        // A connection, a file and a name that have nothing to do with a model are the program's own business.
+        FactKind::HubFetch if fact.strength == Strength::Weak && is_of_a_client(exception) && is_foreign(record) => FactKind::Symptom,
+        FactKind::WeightsInvalid if fact.strength == Strength::Weak && exception.is("JSONDecodeError") && is_foreign(record) => FactKind::Internal,
+        FactKind::Architecture if fact.strength == Strength::Weak && exception.is("KeyError") && is_foreign(record) => FactKind::Internal,
         kind => kind,
     }
+}
+
+/// True for an exception of a library that makes requests.
+fn is_of_a_client(exception: &Exception) -> bool {
+    let clients = ["httpx", "httpcore", "requests", "urllib3", "urllib", "http", "aiohttp", "openai", "anthropic", "ollama"];
+    exception.class.split_once('.').is_some_and(|(package, _)| clients.contains(&package))
+}
+
+/// True for a traceback none of whose frames is of a library or an engine that finds, fetches or reads models.
+fn is_foreign(record: &Record) -> bool {
+    let of_models = [
+        "huggingface",
+        "hf_",
+        "transformers",
+        "tokenizers",
+        "diffusers",
+        "datasets",
+        "modelscope",
+        "accelerate",
+        "peft",
+        "torch",
+        "safetensors",
+        "vllm",
+        "sglang",
+        "text_generation",
+        "lmdeploy",
+        "tensorrt",
+        "deepspeed",
+        "llama_cpp",
+        "gguf",
+        "unsloth",
+        "bitsandbytes",
+        "download",
+    ];
+    let mut frames = record.exceptions.iter().flat_map(|exception| &exception.frames).peekable();
+    frames.peek().is_some()
+        && frames.all(|frame| {
+            // What stands before the packages names users and their environments.
+            let path =
+                ["site-packages/", "dist-packages/"].iter().find_map(|place| frame.path.split_once(place)).map_or(&*frame.path, |(_, path)| path);
+            !of_models.iter().any(|name| path.contains(name) || frame.function.contains(name))
+        })
 }
 
 /// True for code of a package that another package's version does not suit: it failed as its module was imported.

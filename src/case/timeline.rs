@@ -76,7 +76,10 @@ fn kind_of(fact: &Fact) -> Option<String> {
 }
 
 fn shortened(text: &str) -> String {
-    let line = text.lines().next().unwrap_or("").trim();
+    // A banner is drawn over several lines; what it says is told by one that has words.
+    let has_words = |line: &&str| line.chars().filter(|c| c.is_alphanumeric()).count() >= 3;
+    let first = text.lines().next().unwrap_or("");
+    let line = text.lines().find(has_words).unwrap_or(first).trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{2580}'..='\u{259f}'));
     match line.char_indices().nth(SHOWN) {
         Some((cut, _)) => format!("{}…", &line[..cut_before(line, cut)]),
         None => line.to_owned(),

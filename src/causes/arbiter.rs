@@ -292,10 +292,14 @@ fn judge<'c>(case: &'c Case, run_index: usize, run: &'c Run, episode: &Episode) 
         episode.facts.iter().copied().find(|&i| !matches!(facts[i].kind, FactKind::Hint | FactKind::StopSignal) && !is_cancelled(&facts[i]));
     let stops_first = told_to_stop.is_some_and(|stop| first_trouble.is_none_or(|trouble| stop <= trouble));
     let at_work = told_to_stop.is_some_and(|stop| matches!(case.stages[stop], Some(Stage::Train | Stage::Download)));
-    let served: u64 = run.facts.iter().map(|&i| &facts[i]).filter(|f| f.kind == FactKind::RequestServed).map(|f| f.repeats).sum();
+    // Several rules may read one line.
+    let mut answers: Vec<&Fact> = run.facts.iter().map(|&i| &facts[i]).filter(|f| f.kind == FactKind::RequestServed).collect();
+    answers.dedup_by_key(|f| f.place.first_line);
+    let served: u64 = answers.iter().map(|f| f.repeats).sum();
+    let refused = run.facts.iter().filter(|&&i| facts[i].kind.is_failure() && is_of_a_client(&facts[i])).count() as u64;
     if was_up
         && !fatal
-        && served > candidates.len() as u64
+        && served > refused
         && (candidates.len() < 3 || candidates.iter().all(|&i| facts[i].kind != FactKind::Overload))
         && candidates.iter().all(|&i| is_of_a_client(&facts[i]))
     {
@@ -305,7 +309,9 @@ fn judge<'c>(case: &'c Case, run_index: usize, run: &'c Run, episode: &Episode) 
     let takedown = episode.facts.iter().copied().find(|&i| facts[i].kind == FactKind::Symptom && facts[i].word("then") == Some("kills"));
     candidates.retain(|&i| !is_kill(&facts[i]) || takedown.is_none_or(|told| i < told));
     let killed_in_the_end = episode.facts.iter().any(|&i| exit_signal(&facts[i]) == Some(9));
-    if stops_first && run.ready.is_some() && !at_work && !killed_in_the_end {
+    // A script that has all its answers takes its engine down itself.
+    let had_answered = run.ready.is_some() || run.facts.iter().any(|&i| facts[i].event.as_deref() == Some("generation-finished"));
+    if stops_first && had_answered && !at_work && !killed_in_the_end {
         return None;
     }
     let explained = candidates.iter().any(|&i| facts[i].strength >= Strength::Weak);
@@ -489,7 +495,8 @@ fn said_by_the_engine(case: &Case, candidates: &[usize]) -> Option<usize> {
     }
     candidates.iter().copied().find(|&i| {
         let fact = &facts[i];
-        fact.kind.says_what_for()
+        // The same message with a traceback may say more than without.
+        (fact.kind.says_what_for() || fact.kind == FactKind::DeviceOccupied && fact.rule == refusal.rule)
             && fact.strength == Strength::Exact
             && fact.place.record <= refusal.place.record.saturating_add(NEAR)
             && !case.are_of_two_ranks(refusal, fact)

@@ -51,7 +51,23 @@ fn explanation(s: &Situation<'_>) -> String {
     text
 }
 
-fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+/// True for a frame of the program itself: packages are named from their own folder on, a program by its whole path. What
+/// was installed from a folder of sources has such a path too.
+fn is_of_the_program(frame: &str) -> bool {
+    let libraries = ["/lib/python", "/vllm/", "/sglang/", "/text_generation_server/", "/lmdeploy/", "/transformers/", "/torch/", "/deepspeed/"];
+    let is_path = |path: &str| path.starts_with('/') || path.contains(":/");
+    frame.rsplit_once(" (").is_some_and(|(_, path)| is_path(path) && !libraries.iter().any(|library| path.contains(library)))
+}
+
+fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
+    if !crate::case::deployment::is_server(s.engine) && s.fact.word("frame").is_some_and(is_of_the_program) {
+        return vec![advice(
+            "own-code",
+            "Correct the program where the traceback ends",
+            "That file is not of an installed package: a newer version of the engine will not change it.",
+            "A change in the code.",
+        )];
+    }
     vec![
         advice("upgrade", "Try the newest version, or the one before the last upgrade", "Others have likely met it.", "Other changes of the release."),
         advice("report", "Report it to the project with this log", "It is a defect.", "None."),

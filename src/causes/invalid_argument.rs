@@ -30,8 +30,9 @@ fn headline(s: &Situation<'_>) -> String {
     said(s)
 }
 
-fn explanation(_: &Situation<'_>) -> String {
-    "The program refused one of its settings before it did anything.".to_owned()
+fn explanation(s: &Situation<'_>) -> String {
+    let before = if matches!(s.stage, None | Some(Stage::Load)) { " before it did anything" } else { "" };
+    format!("The program refused one of its settings{before}.")
 }
 
 fn remedies(_: &Situation<'_>) -> Vec<Remedy> {

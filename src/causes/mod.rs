@@ -226,6 +226,10 @@ const QUOTED: usize = 160;
 /// says it best.
 fn said(s: &Situation<'_>) -> String {
     let line = s.fact.said();
+    // `Error(s) in loading state_dict for …:` is said on the next line.
+    let next = s.fact.place.text.lines().nth(s.fact.place.decisive + 1).map_or("", str::trim);
+    let joined = if line.ends_with(':') && !next.is_empty() { format!("{line} {next}") } else { line.to_owned() };
+    let line = joined.as_str();
     match line.char_indices().nth(QUOTED) {
         Some((cut, _)) => {
             let head = &line[..cut_before(line, cut)];

@@ -31,11 +31,22 @@ fn headline(s: &Situation<'_>) -> String {
     said(s)
 }
 
-fn explanation(_: &Situation<'_>) -> String {
-    "The files were neither found in the cache nor fetched from the hub.".to_owned()
+fn explanation(s: &Situation<'_>) -> String {
+    match s.engine {
+        Some("ollama") => "Ollama has no model of that name, or could not fetch it.",
+        _ if s.fact.word("path").is_some() => "There is no such file where the process runs.",
+        _ => "The files were neither found in the cache nor fetched from the hub.",
+    }
+    .to_owned()
 }
 
-fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
+    if s.engine == Some("ollama") {
+        return vec![
+            advice("pull", "Pull the model under exactly the name that clients send (`ollama pull NAME`); `ollama list` shows what is there", "A server answers 404 for a model that it does not have.", "Storage."),
+            advice("check-network", "Check that the machine reaches the registry, through its proxy", "Clusters often block it.", "None."),
+        ];
+    }
     vec![
         advice("check-name", "Check name, revision and path, inside the container for a local folder", "A folder that does not exist is taken for a name on the hub.", "None."),
         advice("check-network", "Check that the machine reaches the hub, through its proxy", "Clusters often block it.", "None."),

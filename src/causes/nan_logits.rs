@@ -31,11 +31,19 @@ fn headline(s: &Situation<'_>) -> String {
     said(s)
 }
 
-fn explanation(_s: &Situation<'_>) -> String {
-    "The forward pass produced inf or nan, mostly by overflow of float16, by a broken quantization, or by bad weights.".to_owned()
+fn explanation(s: &Situation<'_>) -> String {
+    let mostly = if is_ggml(s) { "" } else { "by overflow of float16, " };
+    format!("The forward pass produced inf or nan, mostly {mostly}by a broken quantization, or by bad weights.")
 }
 
-fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
+    if is_ggml(s) {
+        return vec![
+            advice("other-file", "Take another file of the model, or another quantization of it", "A damaged file or a quantization too coarse gives values that are no numbers.", "Storage."),
+            advice("other-kernel", "Switch flash attention off (`-fa off`; for Ollama `OLLAMA_FLASH_ATTENTION=0`)", "Some combinations overflow.", "Memory and speed."),
+            advice("other-device", "Run it once on the CPU alone (`-ngl 0`, `num_gpu` 0)", "Where it then works, the device's kernels are at fault: another version may have them repaired.", "Speed; for diagnosis only."),
+        ];
+    }
     vec![
         advice("more-range", "Use bfloat16 where the card has it, else float32", "float16 ends at 65,504; models trained in bfloat16 exceed it.", "Memory and speed for float32."),
         advice("other-kernel", "Try another attention implementation or quantization", "Some combinations overflow.", "Speed."),

@@ -33,8 +33,13 @@ fn claim(s: &Situation<'_>) -> Option<Claim> {
     }
 }
 
+/// True when it had come up, or was at what it was started for.
+fn was_at_work(s: &Situation<'_>) -> bool {
+    s.run.ready.is_some() || s.at(&[Stage::Serve, Stage::Prefill, Stage::Decode, Stage::Train])
+}
+
 fn headline(s: &Situation<'_>) -> String {
-    if s.run.ready.is_none() && !s.at(&[Stage::Serve, Stage::Prefill, Stage::Decode, Stage::Train]) {
+    if !was_at_work(s) {
         return "Told to stop from outside before it was up".to_owned();
     }
     "Told to stop from outside".to_owned()
@@ -42,15 +47,19 @@ fn headline(s: &Situation<'_>) -> String {
 
 fn explanation(s: &Situation<'_>) -> String {
     let text = "No failure stands before the stop: it came from outside.";
-    if s.run.ready.is_some() || s.at(&[Stage::Serve, Stage::Prefill, Stage::Decode, Stage::Train]) {
+    if was_at_work(s) {
         return format!("{text} The program was at work until then.");
     }
     format!("{text} The server was not up yet. Loading a large model takes minutes; a liveness probe or a time-out that is shorter ends it each time.")
 }
 
-fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
-    vec![
-        advice("startup-probe", "Give start-up its own probe and enough time", "Liveness is checked only after it has succeeded.", "A hanging start is noticed later."),
-        advice("who-stopped", "Find out who stopped it: the orchestrator's events, the scheduler, a person", "The log of the process does not say.", "None."),
-    ]
+fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
+    let who = advice("who-stopped", "Find out who stopped it: the orchestrator's events, the scheduler, a person", "The log of the process does not say.", "None.");
+    if s.at(&[Stage::Train]) {
+        return vec![who, advice("resume", "Start it again from its last checkpoint", "What was done before that need not be done again.", "The steps since then.")];
+    }
+    if was_at_work(s) {
+        return vec![who];
+    }
+    vec![advice("startup-probe", "Give start-up its own probe and enough time", "Liveness is checked only after it has succeeded.", "A hanging start is noticed later."), who]
 }

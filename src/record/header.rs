@@ -449,6 +449,10 @@ fn nccl(text: &str) -> Option<Header> {
     let level = level_of(word).or_else(|| matches!(word, "VERSION" | "ABORT").then_some(Level::Info))?;
     let mut body = at + 6 + word.len();
     body += blanks(text.get(body..)?);
+    // NCCL's monitoring is told by the place alone, which so stays with the message.
+    if let Some(place) = before.find("] ras/") {
+        body = place + 2;
+    }
     Some(Header {
         level: Some(level),
         pid: Some(pid),

@@ -52,6 +52,11 @@ pub enum Link {
 }
 
 impl Exception {
+    /// True if its class has this name, whatever the module.
+    pub fn is(&self, name: &str) -> bool {
+        self.class.rsplit('.').next() == Some(name)
+    }
+
     /// An exception line without frames.
     pub fn bare(number: u64, line: ExceptionLine<'_>) -> Self {
         Exception {
@@ -389,6 +394,14 @@ impl Tracing {
             return true;
         }
         if let Some(form) = begins(text) {
+            // PyTorch raises what happened in a worker or a replica again, with the traceback from there in the message:
+            // those frames are inside the ones that were just read.
+            if lead(text) == "Original" {
+                let outer = exceptions.last().map(|carrier| carrier.frames.clone()).unwrap_or_default();
+                self.restart(form);
+                self.current.frames = outer;
+                return true;
+            }
             if bound {
                 self.restart(form);
             }
@@ -485,7 +498,20 @@ fn joint(trimmed: &str) -> Option<Link> {
 
 /// True for raw lines that surely do not go on with the message before them.
 fn begins_anew(trimmed: &str) -> bool {
-    let starts = ["INFO:", "WARNING:", "ERROR:", "usage:", "Error: ", "[GIN]", "slurmstepd:", "srun:", "Process ", "frame #", "nanobind:"];
+    let starts = [
+        "INFO:",
+        "WARNING:",
+        "ERROR:",
+        "usage:",
+        "Error: ",
+        "[GIN]",
+        "slurmstepd:",
+        "srun:",
+        "Process ",
+        "frame #",
+        "nanobind:",
+        "Exception ignored in",
+    ];
     starts.iter().any(|start| trimmed.starts_with(start))
         || trimmed == "Killed"
         || trimmed.starts_with("+ ")

@@ -177,7 +177,8 @@ pub fn start(report: &PostMortem) -> Option<String> {
     const SERVERS: [&str; 7] = ["tgi", "vllm", "sglang", "llama.cpp", "ollama", "lmdeploy", "tensorrt-llm"];
     let is_server = report.deployment.engine.as_deref().is_some_and(|engine| SERVERS.contains(&engine));
     let is_cut = matches!(report.completeness, Completeness::EndsEarly | Completeness::Both);
-    let was_up = report.timeline.iter().any(|event| event.kind == "ready");
+    // A script that has its answers from an engine within it has no server that comes up.
+    let was_up = report.timeline.iter().any(|event| matches!(event.kind.as_str(), "ready" | "generation-finished"));
     if is_server && is_cut && !was_up && !report.timeline.is_empty() {
         return Some("The log ends before the server was up: whether it came up, or died without a word, is not in it.".to_owned());
     }
@@ -197,7 +198,7 @@ fn time_to_ready(timeline: &[Event]) -> Option<String> {
 /// The last stage that the log shows before a failure.
 pub fn last_stage(report: &PostMortem) -> Option<String> {
     let first = report.incidents.first().map_or(u64::MAX, |i| i.first_line);
-    let event = report.timeline.iter().rev().find(|e| !words::is_failure(&e.kind) && e.line <= first)?;
+    let event = report.timeline.iter().rev().find(|e| !words::is_failure(&e.kind) && e.kind != "process-ended" && e.line <= first)?;
     Some(format!("The last stage that the log shows before it: {} (line {}).", words::spaced(&event.kind), event.line))
 }
 
