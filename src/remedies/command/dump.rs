@@ -17,7 +17,7 @@ pub(super) fn of(case: &Case, run: Option<&Run>, deployment: &Deployment) -> Opt
     let end = run.and_then(|run| run.facts.last()).map_or(u64::MAX, |&at| case.facts[at].place.first_line);
     let before = |fact: &&&Fact| &*fact.rule == "given-command" || fact.place.first_line <= end;
     let is_of_engine = |fact: &&Fact| fact.arguments.as_ref().is_some_and(|arguments| arguments.engine == Some(engine));
-    let dumps = if own.iter().any(|fact| is_of_engine(&fact)) { own } else { all.clone() };
+    let dumps = if own.iter().any(|fact| is_of_engine(fact)) { own } else { all.clone() };
     let echoed =
         all.iter().rev().filter(before).filter(|fact| fact.rule.starts_with("command-") || &*fact.rule == "given-command").find_map(|fact| {
             let trust = if &*fact.rule == "given-command" { Trust::User } else { Trust::Log };

@@ -113,7 +113,7 @@ fn weights_on_disk(occasion: &Occasion<'_>) -> Option<u64> {
     match &model.stored {
         Some(stored) => Some(stored.total().0),
         None if model.quantization.is_some() => None,
-        None => Some(model.parameters.checked_mul(u64::from(model.dtype.map_or(16, Dtype::bits)))? / 8),
+        None => Some(model.parameters.checked_mul(model.dtype.map_or(16, Dtype::bits))? / 8),
     }
 }
 
