@@ -37,10 +37,14 @@ fn explanation(s: &Situation<'_>) -> String {
     text.to_owned() + &arithmetic::sentences(s)
 }
 
-fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
-    vec![
-        advice("fewer-bits", "Load it in 4 bits instead of 8", "Half the bytes may fit whole.", "Some quality."),
+fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
+    let mut remedies = vec![
         advice("more-device", "Free the device of other processes, and raise `max_memory` for it", "The map is made from what is free when loading begins.", "None."),
-        advice("cpu-offload", "Give a `device_map` by hand and set `llm_int8_enable_fp32_cpu_offload=True`", "What is on the CPU then stays in 32 bits.", "Much slower; four times the RAM for those modules."),
-    ]
+    ];
+    // Files in AWQ are in 4 bits already, and cannot be offloaded at all.
+    if !s.fact.place.text.contains("AWQ") {
+        remedies.insert(0, advice("fewer-bits", "Load it in 4 bits instead of 8", "Half the bytes may fit whole.", "Some quality."));
+        remedies.push(advice("cpu-offload", "Give a `device_map` by hand and set `llm_int8_enable_fp32_cpu_offload=True`", "What is on the CPU then stays in 32 bits.", "Much slower; four times the RAM for those modules."));
+    }
+    remedies
 }

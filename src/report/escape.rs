@@ -280,11 +280,11 @@ pub fn markdown_code(text: &str, cell: bool) -> String {
     format!("{ticks}{pad}{text}{pad}{ticks}")
 }
 
-/// A fenced block that its content cannot close.
-pub fn markdown_fence(lines: &[String]) -> String {
+/// A fenced block in a language, that its content cannot close.
+pub fn markdown_fence(language: &str, lines: &[String]) -> String {
     let longest = lines.iter().map(|l| longest_run(l, '`')).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
-    let mut out = format!("{fence}text\n");
+    let mut out = format!("{fence}{language}\n");
     for line in lines {
         out.push_str(line.trim_end());
         out.push('\n');

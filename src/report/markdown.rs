@@ -85,7 +85,7 @@ impl Page {
         if !section.proof.is_empty() {
             self.titled("What failed");
             self.paragraph("Lines marked with `>` are the failure itself; the numbers are the log's lines.");
-            self.out.push_str(&markdown_fence(&wrapped(&section.proof)));
+            self.out.push_str(&markdown_fence("text", &wrapped(&section.proof)));
             self.out.push('\n');
         }
         self.titled(match section.state {
@@ -125,7 +125,7 @@ impl Page {
             }
             if let Some(command) = &remedy.command {
                 let lines: Vec<String> = command.lines().map(str::to_owned).collect();
-                for line in markdown_fence(&lines).replacen("text\n", "sh\n", 1).lines() {
+                for line in markdown_fence(language(command), &lines).lines() {
                     self.out.push_str(&format!("{indent}{line}\n"));
                 }
                 self.out.push('\n');
@@ -145,7 +145,7 @@ impl Page {
             self.paragraph(&format!("**{}: {}**", markdown_code(other.cause, false), inline(&other.headline)));
             self.paragraph(&format!("{} {}", inline(&other.verdict), inline(&other.explanation)));
             if !other.proof.is_empty() {
-                self.out.push_str(&markdown_fence(&wrapped(&other.proof)));
+                self.out.push_str(&markdown_fence("text", &wrapped(&other.proof)));
                 self.out.push('\n');
             }
             for remedy in &other.remedies {
@@ -273,4 +273,16 @@ fn cell(segments: &[Segment]) -> String {
 /// Words that may come from a log, in a table's cell.
 fn escape_words(text: &str) -> String {
     escape::markdown(&escape::prose(text), true)
+}
+
+/// The language of a command as it is printed: Python code begins with what it imports, a compose file with its services.
+fn language(command: &str) -> &'static str {
+    let begins = |words: &[&str]| words.iter().any(|word| command.starts_with(word));
+    if begins(&["import ", "from "]) {
+        "python"
+    } else if begins(&["services:", "apiVersion:", "name:"]) {
+        "yaml"
+    } else {
+        "sh"
+    }
 }

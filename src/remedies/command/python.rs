@@ -57,7 +57,8 @@ fn transformers(command: &Command, model: &str) -> Result<String, Problem> {
     }
     let mut classes = format!("{class}, AutoTokenizer");
     if !inner.is_empty() {
-        classes += ", BitsAndBytesConfig";
+        // On lines of their own: one line would be wider than a terminal.
+        classes = format!("(\n    {class},\n    AutoTokenizer,\n    BitsAndBytesConfig,\n)");
         outer.push(format!("    quantization_config=BitsAndBytesConfig(\n{}\n    ),", inner.join("\n")));
     }
     let mut out = environment(command)?;

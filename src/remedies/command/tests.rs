@@ -310,7 +310,7 @@ fn python_code() {
         [change("load_in_4bit", "true"), change("bnb_4bit_compute_dtype", "bfloat16"), change("max_memory", r#"{"0": "20GiB", "cpu": "64GiB"}"#)];
     assert_eq!(
         written(&command, &changes).unwrap(),
-        "import torch\nfrom transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig\n\nmodel_id = \"a/b\"\ntokenizer = AutoTokenizer.from_pretrained(model_id)\nmodel = AutoModelForCausalLM.from_pretrained(\n    model_id,\n    device_map=\"auto\",\n    max_memory={0: \"20GiB\", \"cpu\": \"64GiB\"},\n    quantization_config=BitsAndBytesConfig(\n        load_in_4bit=True,\n        bnb_4bit_compute_dtype=torch.bfloat16,\n    ),\n)"
+        "import torch\nfrom transformers import (\n    AutoModelForCausalLM,\n    AutoTokenizer,\n    BitsAndBytesConfig,\n)\n\nmodel_id = \"a/b\"\ntokenizer = AutoTokenizer.from_pretrained(model_id)\nmodel = AutoModelForCausalLM.from_pretrained(\n    model_id,\n    device_map=\"auto\",\n    max_memory={0: \"20GiB\", \"cpu\": \"64GiB\"},\n    quantization_config=BitsAndBytesConfig(\n        load_in_4bit=True,\n        bnb_4bit_compute_dtype=torch.bfloat16,\n    ),\n)"
     );
     let encoder = Command { arguments: vec![argument("model", "google/flan-t5-xxl")], ..command.clone() };
     assert!(written(&encoder, &[]).unwrap().starts_with("from transformers import AutoModelForSeq2SeqLM, AutoTokenizer\n"));

@@ -46,8 +46,7 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Vec<Remedy> {
         "nan-logits" => vec![numbers::more_range(occasion)],
         "graph-capture-oom" if occasion.engine() == "tgi" => vec![no_graphs(occasion)],
         "fragmentation-oom" => vec![numbers::segments(occasion)],
-        "meta-tensor-offload" | "quantized-offload-refused" => vec![four_bits(occasion)],
-        "weight-oom" if occasion.engine() == "transformers" => vec![four_bits(occasion)],
+        "meta-tensor-offload" | "quantized-offload-refused" => vec![super::script::on_one_device(occasion)],
         _ => Vec::new(),
     };
     found.into_iter().flatten().collect()
@@ -61,6 +60,7 @@ pub(super) fn replaces(id: &str) -> &'static [&'static str] {
         "newer-driver" | "container-toolkit" | "restart-host" | "free-node" => &["give-device", "match-driver"],
         "meant-flag" | "meant-value" | "one-of-both" | "offload-folder" => &["check-flag"],
         "own-template" => &["give-template", "instruct-model", "fix-messages"],
+        "fit-on-device" => &["fewer-bits"],
         "plain-cache" | "float32-on-cpu" => &["half", "one-type"],
         "half" => &["one-type"],
         "load-format" | "allow-deprecated" => &["matching-checkpoint", "other-format"],
@@ -227,31 +227,4 @@ fn no_graphs(occasion: &Occasion<'_>) -> Option<Remedy> {
         tradeoff: "Decoding is slower, most of all with few requests at a time.",
     };
     fix(occasion, words, &[("--cuda-graphs", "0")])
-}
-
-/// The model in 4 bits on one device, as Python code.
-fn four_bits(occasion: &Occasion<'_>) -> Option<Remedy> {
-    occasion.command?;
-    if occasion.engine() != "transformers" || occasion.value("load_in_4bit").is_some() {
-        return None;
-    }
-    let model = crate::memory::Model::find(occasion.deployment.model.as_deref()?, &crate::memory::catalogue::UserCatalogue::default()).ok()?;
-    if model.quantization.is_some() {
-        return None;
-    }
-    let fit = super::script::in_four_bits(occasion, &model)?;
-    if fit.verdict == Verdict::Exceeds.as_str() {
-        return None;
-    }
-    let words = Words {
-        id: if occasion.cause == "weight-oom" { "quantize" } else { "fit-on-device" },
-        title: "Load the model in 4 bits, so that all of it is on the device".to_owned(),
-        rationale: format!("{} What is not offloaded always has its data.", super::sentence(&fit)),
-        tradeoff: "Some quality.",
-    };
-    let changes = [("load_in_4bit", "true"), ("bnb_4bit_quant_type", "nf4"), ("bnb_4bit_compute_dtype", "float16"), ("device_map", "auto")];
-    let mut remedy = fix(occasion, words, &changes)?;
-    remedy.command.as_ref()?;
-    remedy.fit = Some(fit);
-    Some(remedy)
 }

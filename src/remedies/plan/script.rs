@@ -30,9 +30,7 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Option<Plan> {
     if !matches!(engine, "transformers" | "accelerate" | "bitsandbytes" | "pytorch" | "deepspeed") {
         return None;
     }
-    let model = occasion.deployment.model.as_deref().and_then(|name| Model::find(name, &UserCatalogue::default()).ok());
-    let model = model.filter(|model| model.shape.is_some());
-    let g = Ground { occasion, device: super::ground::device(occasion), model };
+    let g = Ground::of(occasion);
     let plan = |remedies: Vec<Option<Remedy>>, settled: &[&'static str]| {
         let remedies: Vec<Remedy> = remedies.into_iter().flatten().collect();
         (!remedies.is_empty()).then(|| Plan { remedies, settled: settled.to_vec() })
@@ -75,7 +73,12 @@ struct Ground<'o> {
     model: Option<Model>,
 }
 
-impl Ground<'_> {
+impl<'o> Ground<'o> {
+    fn of(occasion: &'o Occasion<'o>) -> Ground<'o> {
+        let model = occasion.deployment.model.as_deref().and_then(|name| Model::find(name, &UserCatalogue::default()).ok());
+        Ground { occasion, device: super::ground::device(occasion), model: model.filter(|model| model.shape.is_some()) }
+    }
+
     /// What the process and others held when memory was refused, and what was asked for.
     fn refused(&self) -> Option<(Bytes, Bytes, Bytes)> {
         let f = &self.occasion.situation.figures;
@@ -119,9 +122,19 @@ impl Ground<'_> {
             return Some(remedy);
         }
         let Words { title, rationale, .. } = words;
-        let changes = changes.iter().map(|(flag, to)| Change { flag: (*flag).to_owned(), from: None, to: Some((*to).to_owned()) }).collect();
-        Some(Remedy { changes, fit, ..advice(id, title, rationale, price) })
+        Some(Remedy { changes: set(changes), fit, ..advice(id, title, rationale, price) })
     }
+}
+
+/// Arguments that are set, whatever they were before.
+fn set(changes: &[(&str, &str)]) -> Vec<Change> {
+    changes.iter().map(|(flag, to)| Change { flag: (*flag).to_owned(), from: None, to: Some((*to).to_owned()) }).collect()
+}
+
+/// The weights of a model in bitsandbytes' 4 bits.
+fn nf4(model: &Model) -> Bytes {
+    let setup = Setup { quantization: formats::named_for(Engine::Tgi, "nf4"), ..Setup::new(Engine::Vllm) };
+    estimate(model, &Device::of_size("any", Bytes::ZERO), &setup).weights.bytes
 }
 
 /// What a model takes on a device to answer one prompt, its weights as this word says. vLLM's arithmetic without its pool
@@ -140,9 +153,35 @@ fn answering(model: &Model, device: &Device, word: &str) -> Option<Fit> {
     Some(super::fit(e.fixed() + cache.bytes + e.beside(), device.total, margin::root(parts)))
 }
 
-/// The same for bitsandbytes' 4 bits on the device of the log.
-pub(super) fn in_four_bits(occasion: &Occasion<'_>, model: &Model) -> Option<Fit> {
-    answering(model, &super::ground::device(occasion)?, "nf4")
+/// All of the model on one device, in 4 bits: what is not offloaded always has its data. Where the device is not known
+/// nobody can say that it fits, and there is no code.
+pub(super) fn on_one_device(occasion: &Occasion<'_>) -> Option<Remedy> {
+    let g = Ground::of(occasion);
+    let has_four_bits = occasion.value("load_in_4bit").is_some() || occasion.deployment.quantization.as_deref().is_some_and(|q| q.contains('4'));
+    // Files in AWQ are in 4 bits already, and are told of by the message alone.
+    let is_awq = occasion.situation.fact.place.text.contains("AWQ");
+    if !g.is_transformers() || is_awq || has_four_bits || g.model.as_ref().is_some_and(|model| model.quantization.is_some()) {
+        return None;
+    }
+    let fit = g.answering("nf4");
+    if fit.as_ref().is_some_and(|fit| fit.probability < 0.5) {
+        return None;
+    }
+    let changes = [("load_in_4bit", "true"), ("bnb_4bit_quant_type", "nf4"), ("bnb_4bit_compute_dtype", "float16"), ("device_map", "{\"\": 0}")];
+    let title = "Load the model in 4 bits, with all of it on the device";
+    let why = "What is not offloaded always has its data.";
+    let tradeoff = "Some quality.";
+    if fit.is_some() {
+        return g.loading("fit-on-device", title, why, tradeoff, &changes, fit);
+    }
+    let least = match &g.model {
+        Some(model) => format!(
+            "Its weights take {} in 4 bits (computed): a device with less than that and a GiB or two more cannot hold it.",
+            size(nf4(model).0)
+        ),
+        None => "Whether it then fits is not known, as the log does not name the model.".to_owned(),
+    };
+    Some(Remedy { changes: set(&changes), ..advice("fit-on-device", title, format!("{why} {least}"), tradeoff) })
 }
 
 /// 16 bit, where nothing says that it was loaded so: older versions load float32 unless told otherwise.
