@@ -305,6 +305,10 @@ fn judge<'c>(case: &'c Case, run_index: usize, run: &'c Run, episode: &Episode) 
     {
         return None;
     }
+    // What single requests asked for wrongly breaks no server that is up: what broke it is something else, if there is such.
+    if was_up && candidates.iter().any(|&i| !is_of_a_client(&facts[i]) && standing(&facts[i]) <= 2) {
+        candidates.retain(|&i| !is_of_a_client(&facts[i]));
+    }
     // A launcher that takes down what is left, because a child has failed, kills it.
     let takedown = episode.facts.iter().copied().find(|&i| facts[i].kind == FactKind::Symptom && facts[i].word("then") == Some("kills"));
     candidates.retain(|&i| !is_kill(&facts[i]) || takedown.is_none_or(|told| i < told));
