@@ -104,7 +104,10 @@ fn remove_bare_colours(text: &mut String) {
         let before = &text[..open];
         let end = open + 1 + length + 1;
         if let Some(spelled) = SPELLED_ESCAPES.iter().find(|spelled| before.ends_with(**spelled)) {
-            cuts.push((open - spelled.len(), end));
+            let from = open - spelled.len();
+            // Quoted once more, its backslash is doubled; a single one left behind would break the quotation.
+            let doubled = if spelled.starts_with('\\') { before[..from].bytes().rev().take_while(|b| *b == b'\\').count() } else { 0 };
+            cuts.push((from - doubled, end));
             sure = true;
         } else if is_colour(&rest[..length]) && text.as_bytes().get(end) != Some(&b']') {
             cuts.push((open, end));
@@ -123,4 +126,22 @@ fn is_colour(codes: &str) -> bool {
         && (codes.starts_with("38;")
             || codes.starts_with("48;")
             || codes.split(';').all(|code| matches!(code.parse::<u8>(), Ok(0..=9 | 21..=49 | 53..=55 | 90..=107))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_colour_leaves_its_quotation_whole() {
+        for (text, is) in [
+            (r#"{"log":"\u001b[1;36m(pid=341)\u001b[0;0m ERROR"}"#, r#"{"log":"(pid=341) ERROR"}"#),
+            (r#"{"a":"{\"log\":\"\\u001b[1;36m(pid=341)\\u001b[0;0m ERROR\"}"}"#, r#"{"a":"{\"log\":\"(pid=341) ERROR\"}"}"#),
+            (r"\\\\u001b[31mred\\\\u001b[0m", "red"),
+        ] {
+            let mut cleaned = text.to_owned();
+            clean(&mut cleaned);
+            assert_eq!(cleaned, is);
+        }
+    }
 }
