@@ -30,8 +30,8 @@ mod flags;
 mod names;
 
 use compile::{Classes, Letters};
-use format::{Entry, FORMS, File, FrameEntry, OneOrMany, expand};
-use needles::{Index, Needles};
+use format::{Entry, FORMS, File, FrameEntry, OPENINGS, OneOrMany, expand};
+use needles::Needles;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     signatures()?;
@@ -61,7 +61,8 @@ fn signatures() -> Result<(), Box<dyn std::error::Error>> {
         for entry in &file.signature {
             anchors.extend(entry.anchor.all().iter().enumerate().map(|(number, anchor)| (count, number, anchor.clone())));
             if entry.is_sought() {
-                sought.extend(entry.anchor.all().iter().cloned());
+                let anchors = entry.anchor.all().iter().filter(|anchor| anchor.len() >= needles::SHORTEST);
+                sought.extend(anchors.chain(entry.needle.all()).cloned());
             }
             count += 1;
             for text in [&entry.anchor, &entry.example, &entry.counter].into_iter().flat_map(|texts| texts.all()) {
@@ -82,7 +83,7 @@ fn signatures() -> Result<(), Box<dyn std::error::Error>> {
     let folder = env::var("OUT_DIR")?;
     fs::write(Path::new(&folder).join("secrets.rs"), secret_programs())?;
     let everyday = include_str!("src/signatures/everyday.txt");
-    let needles = needles(&Needles::new(sought.iter().map(String::as_str), everyday));
+    let needles = needles(&Needles::new(sought.iter().map(String::as_str), OPENINGS, everyday));
     let index = index(&anchors, &seen)?;
     let classes = &classes.all;
     let out = format!(
@@ -117,13 +118,10 @@ fn index(anchors: &[(usize, usize, String)], seen: &HashMap<[u8; 4], u32>) -> Re
 
 /// The tables by which a large log is searched.
 fn needles(needles: &Needles) -> String {
-    let Needles { slots, halfway, long, short, text: all, tiny, count } = needles;
-    let index = |index: &Index| format!("Index {{ starts: Cow::Borrowed(&{:?}), entries: Cow::Borrowed(&{:?}) }}", index.starts, index.entries);
+    let Needles { multiplier, slots, starts, entries, text: all, tiny, count } = needles;
     let tiny: Vec<String> = tiny.iter().map(|tiny| text(tiny)).collect();
     format!(
-        "static NEEDLES: Needles = Needles {{ slots: Cow::Borrowed(&{slots:?}), halfway: Cow::Borrowed(&{halfway:?}), long: {}, short: {}, text: {}, tiny: Cow::Borrowed(&[{}]), count: {count} }};\n",
-        index(long),
-        index(short),
+        "static NEEDLES: Needles = Needles {{ multiplier: {multiplier}, slots: Cow::Borrowed(&{slots:?}), starts: Cow::Borrowed(&{starts:?}), entries: Cow::Borrowed(&{entries:?}), text: {}, tiny: Cow::Borrowed(&[{}]), count: {count} }};\n",
         text(all),
         tiny.join(", ")
     )

@@ -13,15 +13,21 @@ use needles::Needles;
 
 /// Bytes at the beginning that are read whole.
 const HEAD_BYTES: u64 = 1 << 20;
-/// Lines after a hit that are read with it: the rest of a message or traceback.
+/// Lines after a hit that are read with it: the rest of a message or traceback, and what came of it.
 const FOLLOWING: u32 = 80;
+/// The same where every needle that was found is familiar by then.
+const FOLLOWING_FAMILIAR: u32 = 16;
 /// Lines before a hit that are read with it.
 const LEADING: usize = 4;
 /// Lines at the end that are read whole, and the bytes that they may take.
 const TAIL_LINES: usize = 400;
 const TAIL_BYTES: usize = 256 << 10;
-/// Every so many lines one is read whatever it holds, as a sign of life with its stamp.
-const SAMPLE_EVERY: u64 = 512;
+/// After so many bytes that were passed over a line is read whatever it holds, as a sign of life with its stamp.
+const SAMPLE_EVERY: usize = 256 << 10;
+/// The longest line that is read so.
+const LONGEST_SAMPLE: usize = 1 << 10;
+/// A needle that was found so often is familiar.
+const FAMILIAR: u32 = 16;
 /// A needle that was found so often is noise; then it is worth reading only each time that its number has doubled.
 const OFTEN: u32 = 512;
 
@@ -63,23 +69,23 @@ impl<'t> Gate<'t> {
             return;
         }
         loop {
-            let sample = (reader.lines_read() / SAMPLE_EVERY + 1) * SAMPLE_EVERY;
             let tables = &mut self.tables;
-            let stop = reader.pass(sample + 1, |block| {
-                let mut first = None;
+            let mut first: Option<Hit> = None;
+            let stop = reader.pass(SAMPLE_EVERY, |block| {
                 for table in tables.iter_mut() {
-                    first = table.first(&block[..first.unwrap_or(block.len())]).or(first);
+                    let before = first.as_ref().map_or(block.len(), |hit| hit.at);
+                    first = table.first(&block[..before]).or(first.take());
                 }
-                first
+                first.as_ref().map(|hit| hit.at)
             });
             match stop {
-                Stop::Line => {
-                    self.read_sample(sample, &mut read);
-                    self.sample = reader.before(sample - 1, 1, TAIL_BYTES).pop();
+                Stop::Full => {
+                    self.read_sample(reader.lines_read(), &mut read);
+                    self.sample = reader.before(reader.lines_read() - 1, 1, TAIL_BYTES).pop().filter(|(_, line)| line.len() <= LONGEST_SAMPLE);
                 }
                 Stop::Found => {
                     self.is_expected = true;
-                    self.following = FOLLOWING + 1;
+                    self.following = first.map_or(0, |hit| hit.following) + 1;
                     return self.read_before(reader, LEADING, &mut read);
                 }
                 Stop::Unknown => return,
@@ -91,9 +97,9 @@ impl<'t> Gate<'t> {
     fn push(&mut self, number: u64, line: &[u8], mut read: impl FnMut(u64, &[u8])) {
         self.seen_bytes += line.len() as u64 + 1;
         if self.seen_bytes > HEAD_BYTES && !std::mem::take(&mut self.is_expected) {
-            if self.tables.iter_mut().any(|table| table.first(line).is_some()) {
-                self.following = FOLLOWING + 1;
-            } else if self.following == 0 {
+            let following = self.tables.iter_mut().filter_map(|table| table.first(line)).map(|hit| hit.following + 1).max();
+            self.following = self.following.max(following.unwrap_or(0));
+            if self.following == 0 {
                 return;
             }
         }
@@ -131,6 +137,13 @@ impl<'t> Gate<'t> {
     }
 }
 
+/// A needle that was found.
+struct Hit {
+    at: usize,
+    /// How many lines after its own are to be read.
+    following: u32,
+}
+
 /// Needles, and how often each was found.
 struct Search<'t> {
     needles: &'t Needles,
@@ -143,8 +156,8 @@ impl<'t> Search<'t> {
         Search { needles, tiny: Vec::new(), times: Vec::new() }
     }
 
-    /// The place of the first needle that is not mere noise.
-    fn first(&mut self, text: &[u8]) -> Option<usize> {
+    /// The first needle that is not mere noise.
+    fn first(&mut self, text: &[u8]) -> Option<Hit> {
         let count = self.needles.count;
         if self.times.is_empty() {
             // Put together only when a log turns out to be large.
@@ -152,21 +165,19 @@ impl<'t> Search<'t> {
             self.tiny = self.needles.tiny.iter().map(|tiny| Finder::new(tiny.as_bytes())).collect();
         }
         let times = &mut self.times;
-        let mut is_news = |number: usize| {
+        let mut hit = |number: usize, at: usize| {
             times[number] = times[number].saturating_add(1);
-            times[number] <= OFTEN || times[number].is_power_of_two()
+            let is_news = times[number] <= OFTEN || times[number].is_power_of_two();
+            is_news.then_some(Hit { at, following: if times[number] <= FAMILIAR { FOLLOWING } else { FOLLOWING_FAMILIAR } })
         };
-        let mut first = None;
+        let mut first: Option<Hit> = None;
         self.needles.find(text, |number, at| {
-            let is_news = is_news(number);
-            if is_news {
-                first = Some(at);
-            }
-            is_news
+            first = hit(number, at);
+            first.is_some()
         });
         for (number, tiny) in (count..).zip(&self.tiny) {
-            let text = &text[..first.unwrap_or(text.len())];
-            first = tiny.find(text).filter(|_| is_news(number)).or(first);
+            let text = &text[..first.as_ref().map_or(text.len(), |hit| hit.at)];
+            first = tiny.find(text).and_then(|at| hit(number, at)).or(first);
         }
         first
     }
@@ -178,7 +189,7 @@ mod tests {
     use super::*;
 
     fn read_of(lines: &[String]) -> Vec<u64> {
-        let needles = [Needles::new(["out of memory", "short"].into_iter(), "")];
+        let needles = [Needles::new(["out of memory", "short"].into_iter(), &[], "")];
         let mut gate = Gate::new(&needles);
         let mut reader = Reader::from_bytes(lines.join("\n")).unwrap();
         let mut read = Vec::new();

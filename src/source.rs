@@ -121,8 +121,8 @@ impl<'a> RawLine<'a> {
 pub enum Stop {
     /// What was looked for is in the next line.
     Found,
-    /// The next line has the number that it was to stop at.
-    Line,
+    /// So many bytes were passed over.
+    Full,
     /// The next line is not known yet, or there is none.
     Unknown,
 }
@@ -372,33 +372,32 @@ impl Reader {
         }
     }
 
-    /// Passes over lines that `find` finds nothing in, up to the line before the one with this number. `find` gets many
-    /// lines at once and gives the place of the first thing that it finds.
-    pub fn pass(&mut self, stop_at: u64, mut find: impl FnMut(&[u8]) -> Option<usize>) -> Stop {
-        while self.number + 1 < stop_at {
-            let most = usize::try_from(stop_at - self.number - 1).unwrap_or(usize::MAX);
+    /// Passes over lines that `find` finds nothing in, up to the end of the line in which so many bytes are full. `find`
+    /// gets many lines at once and gives the place of the first thing that it finds.
+    pub fn pass(&mut self, mut bytes: usize, mut find: impl FnMut(&[u8]) -> Option<usize>) -> Stop {
+        loop {
             let unread = &self.block[self.filled.clone()];
-            let (mut lines, mut end) = (0, 0);
-            for at in memchr::memchr_iter(b'\n', unread).take(most) {
-                lines += 1;
-                end = at + 1;
-            }
-            if lines == 0 {
+            let last = unread.get(bytes.saturating_sub(1)..).and_then(|rest| memchr::memchr(b'\n', rest));
+            let end = match last {
+                Some(at) => bytes.saturating_sub(1) + at + 1,
+                None => memchr::memrchr(b'\n', unread).map_or(0, |at| at + 1),
+            };
+            if end == 0 {
                 if self.filled.len() > LONGEST_LINE || !self.refill() {
                     return Stop::Unknown;
                 }
                 continue;
             }
-            if let Some(at) = find(&unread[..end]) {
-                end = memchr::memrchr(b'\n', &unread[..at]).map_or(0, |before| before + 1);
-                self.number += memchr::memchr_iter(b'\n', &unread[..end]).count() as u64;
-                self.filled.start += end;
-                return Stop::Found;
+            let found = find(&unread[..end]);
+            let passed = found.map_or(end, |at| memchr::memrchr(b'\n', &unread[..at]).map_or(0, |before| before + 1));
+            self.number += memchr::memchr_iter(b'\n', &unread[..passed]).count() as u64;
+            self.filled.start += passed;
+            match (found, last) {
+                (Some(_), _) => return Stop::Found,
+                (None, Some(_)) => return Stop::Full,
+                (None, None) => bytes -= passed,
             }
-            self.number += lines;
-            self.filled.start += end;
         }
-        Stop::Line
     }
 
     /// The lines before the next one that come after line `after`, in order: so many at most, and so many bytes.

@@ -1,11 +1,11 @@
 //! Thousands of needles in one pass over a block, at a fraction of a nanosecond a byte. Knows no words.
 //!
-//! Of each needle ten neighbouring bytes are chosen that are rare in everyday text. Wherever these stand, one of the four
-//! groups of seven bytes in them begins at a multiple of four. So it is enough to look at every fourth position of a text:
-//! the first four bytes of a group choose a slot, all seven a bit of it, and only where that is set are needles compared.
+//! It is enough to look at every fourth position of a text, if of each needle four groups of bytes are known that begin at
+//! all four distances from a multiple of four. Of the groups of a needle those are chosen that are rarest in everyday text.
+//! The first four bytes of a group choose a slot of a table, the next two a bit of it, and only where that is set are
+//! needles compared. A group at the end of a short needle has fewer than six bytes; then all bits are set that may follow.
 //!
-//! Needles of five to nine bytes are found by five of them, of which one group of four begins at an even position. At every
-//! fourth position the slots tell these too, by having all bits set; half-way between, a table of their own does.
+//! Some needles open quoted text, such as what a user asked. It is passed over.
 //!
 //! The build script makes the tables; the same code makes those of a user's own rules.
 
@@ -14,28 +14,31 @@ use std::collections::HashMap;
 
 /// Bytes of a needle that are compared at most: a message may be broken over several lines.
 const COMPARED: usize = 14;
+/// Bytes that are enough of a needle to avoid what else it has.
+const ENOUGH: usize = 10;
 /// Bytes from one position that is looked at to the next.
 const STEP: usize = 4;
-/// Bytes by which a long needle is found, and those of its groups.
-const LONG: usize = 10;
-const LONG_GROUP: usize = LONG + 1 - STEP;
-/// The same for a short one, which is looked for at even positions.
-const SHORT: usize = 5;
-const SHORT_GROUP: usize = SHORT + 1 - STEP / 2;
+/// Bytes of a group, and those that it must have.
+const GROUP: usize = 6;
+const LEAST: usize = 4;
+/// Bytes of the shortest needle that has four groups.
+pub const SHORTEST: usize = LEAST + STEP - 1;
 /// Bytes whose positions are looked at in a row, and bytes that must be there for it.
 const ROW: usize = 32;
 const REACH: usize = ROW - STEP + 8;
-/// Bits of the hashes that choose a slot, a word of the table for half-way positions, and a bucket of entries.
+/// Bits of the hash that chooses a slot.
 const SLOT_BITS: u32 = 15;
-const HALFWAY_BITS: u32 = 11;
-const BUCKET_BITS: u32 = 14;
+/// Multipliers that are tried for the hash.
+const TRIED: u32 = 64;
 
 /// A group of a needle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its bytes, the first one lowest.
     pub group: u64,
-    /// Where in the needle it begins.
+    /// How many they are.
+    pub size: u8,
+    /// Where in the needle they begin.
     pub at: u16,
     /// The number of the needle.
     pub number: u16,
@@ -45,240 +48,233 @@ pub struct Entry {
     pub length: u16,
 }
 
-/// Groups of one size, by their hash.
-#[derive(Debug, Clone, Default)]
-pub struct Index {
-    /// Where the entries of each bucket begin.
-    pub starts: Cow<'static, [u32]>,
-    /// All groups of all needles.
-    pub entries: Cow<'static, [Entry]>,
-}
-
 /// Needles to be found in blocks of bytes.
 #[derive(Debug, Clone, Default)]
 pub struct Needles {
-    /// A bit for each group of seven bytes; all bits for one of four.
+    /// What the first four bytes of a group are multiplied with.
+    pub multiplier: u32,
+    /// For each slot the bits of the groups that begin there.
     pub slots: Cow<'static, [u64]>,
-    /// A bit for each group of four bytes.
-    pub halfway: Cow<'static, [u64]>,
-    /// The groups of seven bytes.
-    pub long: Index,
-    /// The groups of four bytes.
-    pub short: Index,
+    /// Where the entries of each slot begin.
+    pub starts: Cow<'static, [u16]>,
+    /// All groups of all needles.
+    pub entries: Cow<'static, [Entry]>,
     /// The needles, one after the other.
     pub text: Cow<'static, str>,
     /// Needles that are too short to be found so.
     pub tiny: Cow<'static, [Cow<'static, str>]>,
-    /// How many needles there are, without the tiny ones.
+    /// How many needles there are, without the tiny ones; those with higher numbers open quoted text.
     pub count: usize,
-}
-
-/// The lowest bytes of a number.
-#[inline]
-fn lowest(bytes: usize, of: u64) -> u64 {
-    of & (u64::MAX >> (64 - 8 * bytes))
 }
 
 /// The slot that the first four bytes of a group choose.
 #[inline]
-fn slot(group: u64) -> usize {
-    ((group as u32).wrapping_mul(0x85EB_CA6B) >> (32 - SLOT_BITS)) as usize
+fn slot(multiplier: u32, first: u32) -> usize {
+    (first.wrapping_mul(multiplier) >> (32 - SLOT_BITS)) as usize
 }
 
-/// The bit of a slot; the eighth byte has no part in it.
+/// The bit of a slot that the next two choose: the fifth tells the lowest three bits of its number.
 #[inline]
-fn bit(group: u64) -> u64 {
-    mixed(group) >> 58
+fn bit(next: u32) -> u32 {
+    (next ^ next >> 5) & 63
 }
 
-/// The word of the table for half-way positions; the bit is told by the first byte.
-#[inline]
-fn halfway(group: u64) -> usize {
-    ((group as u32).wrapping_mul(0x9E37_79B1) >> (32 - HALFWAY_BITS)) as usize
-}
-
-#[inline]
-fn is_halfway(table: &[u64; 1 << HALFWAY_BITS], group: u64) -> bool {
-    table[halfway(group)] >> (group & 63) & 1 == 1
-}
-
-/// A hash of the first seven bytes of a group.
-#[inline]
-fn mixed(group: u64) -> u64 {
-    (group << 8).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
-fn groups(size: usize, text: &[u8]) -> impl Iterator<Item = u64> + '_ {
-    text.windows(size).map(|group| group.iter().rev().fold(0, |all, &byte| all << 8 | u64::from(byte)))
-}
-
-impl Index {
-    fn new(mut entries: Vec<Entry>) -> Self {
-        let bucket = |entry: &Entry| Self::bucket(entry.group) as u32;
-        entries.sort_by_key(|entry| (bucket(entry), entry.group, entry.number, entry.at));
-        let starts = (0..=1 << BUCKET_BITS).map(|number| entries.partition_point(|entry| bucket(entry) < number) as u32).collect();
-        Index { starts: Cow::Owned(starts), entries: Cow::Owned(entries) }
+/// The bits of all groups that begin with these bytes.
+fn bits(group: u64, size: u8) -> u64 {
+    let next = (group >> 32) as u32;
+    match size {
+        4 => u64::MAX,
+        5 => (0..8).map(|sixth| 1 << bit(next | sixth << 8)).sum(),
+        _ => 1 << bit(next),
     }
+}
 
-    fn bucket(group: u64) -> usize {
-        (mixed(group) >> (64 - BUCKET_BITS)) as usize
-    }
+/// The lowest bytes of a number.
+#[inline]
+fn lowest(bytes: u8, of: u64) -> u64 {
+    of & (u64::MAX >> (64 - 8 * u32::from(bytes)))
+}
 
-    /// The entries among which those of a group are.
-    fn near(&self, group: u64) -> &[Entry] {
-        let bucket = Self::bucket(group);
-        match self.starts.get(bucket..bucket + 2) {
-            Some(&[from, to]) => self.entries.get(from as usize..to as usize).unwrap_or_default(),
-            _ => &[],
-        }
-    }
+/// The first bytes of a text, as a number; six at most.
+fn group(text: &[u8]) -> u64 {
+    text.iter().take(GROUP).rev().fold(0, |all, &byte| all << 8 | u64::from(byte))
 }
 
 impl Needles {
     /// Tables for these words. What stands in `everyday` text is no needle, and its groups are avoided in the others.
-    pub fn new<'w>(words: impl Iterator<Item = &'w str>, everyday: &str) -> Self {
+    /// Each of `openings` ends with a quote; what follows in the line up to the next such quote is passed over.
+    pub fn new<'w>(words: impl Iterator<Item = &'w str>, openings: &[&'w str], everyday: &str) -> Self {
         let words: Vec<&str> = words.filter(|word| !everyday.contains(word)).collect();
         let weights = Weights::new(&words, everyday);
-        let mut chosen: Vec<(&str, usize)> = words.into_iter().map(|word| weights.part(word)).collect();
+        let (known, tiny): (Vec<_>, Vec<_>) = words.into_iter().partition(|word| word.len() >= SHORTEST);
+        let mut chosen: Vec<(&str, [usize; STEP])> = known.into_iter().map(|word| weights.part(word)).collect();
         chosen.sort_unstable();
         chosen.dedup_by_key(|(part, _)| *part);
-        let (known, tiny): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|(part, _)| part.len() >= SHORT);
+        let count = chosen.len();
+        chosen.extend(openings.iter().map(|opening| (*opening, weights.places(opening.as_bytes()).1)));
         let mut text = String::new();
-        let (mut long, mut short) = (Vec::new(), Vec::new());
-        for (number, (part, window)) in (0..).zip(&known) {
-            let (entries, length, size) = if part.len() >= LONG { (&mut long, LONG, LONG_GROUP) } else { (&mut short, SHORT, SHORT_GROUP) };
-            for (at, group) in (*window as u16..).zip(groups(size, &part.as_bytes()[*window..*window + length])) {
-                entries.push(Entry { group, at, number, from: text.len() as u32, length: part.len() as u16 });
+        let mut entries = Vec::new();
+        for (number, (part, places)) in (0..).zip(&chosen) {
+            for &at in places {
+                let group = group(&part.as_bytes()[at..]);
+                let size = (part.len() - at).min(GROUP) as u8;
+                entries.push(Entry { group, size, at: at as u16, number, from: text.len() as u32, length: part.len() as u16 });
             }
             text.push_str(part);
         }
-        let mut halfway_table = vec![0u64; 1 << HALFWAY_BITS];
-        for entry in &short {
-            halfway_table[halfway(entry.group)] |= 1 << (entry.group & 63);
+        let tiny = tiny.into_iter().map(|word| Cow::Owned(word.to_owned())).collect();
+        let mut table = Needles { text: Cow::Owned(text), tiny, count, ..Needles::default() };
+        // The hash that takes the fewest positions of everyday text for a group.
+        let mut fewest = usize::MAX;
+        for number in 0..TRIED {
+            let multiplier = 0x85EB_CA6B_u32.wrapping_mul(2 * number + 1);
+            let mut slots = vec![0; 1 << SLOT_BITS];
+            for entry in &entries {
+                slots[slot(multiplier, entry.group as u32)] |= bits(entry.group, entry.size);
+            }
+            let looked_at = |text: &&[u8]| slots[slot(multiplier, group(text) as u32)] >> bit((group(text) >> 32) as u32) & 1 == 1;
+            let taken = everyday.as_bytes().windows(GROUP).filter(looked_at).count();
+            if taken < fewest {
+                fewest = taken;
+                (table.multiplier, table.slots) = (multiplier, Cow::Owned(slots));
+            }
         }
-        let mut slots = vec![0; 1 << SLOT_BITS];
-        for entry in &long {
-            slots[slot(entry.group)] |= 1 << bit(entry.group);
-        }
-        for entry in &short {
-            slots[slot(entry.group)] = u64::MAX;
-        }
-        Needles {
-            slots: Cow::Owned(slots),
-            halfway: Cow::Owned(halfway_table),
-            long: Index::new(long),
-            short: Index::new(short),
-            text: Cow::Owned(text),
-            tiny: tiny.into_iter().map(|(part, _)| Cow::Owned(part.to_owned())).collect(),
-            count: known.len(),
-        }
+        let slot = |entry: &Entry| slot(table.multiplier, entry.group as u32);
+        entries.sort_by_key(|entry| (slot(entry), entry.group, entry.number, entry.at));
+        table.starts = (0..=1 << SLOT_BITS).map(|number| entries.partition_point(|entry| slot(entry) < number) as u16).collect();
+        table.entries = Cow::Owned(entries);
+        table
     }
 
-    /// Calls `found` with the number of each needle in a text and its place until it says that it is enough.
+    /// Calls `found` with the number of each needle in a text and its place until it says that it is enough. The text
+    /// consists of whole lines.
     pub fn find(&self, text: &[u8], mut found: impl FnMut(usize, usize) -> bool) {
         let mut at = 0;
         while let Some(row) = text.get(at..).and_then(<[u8]>::first_chunk) {
-            if self.find_in_row(text, at, row, &mut found) {
-                return;
-            }
-            at += ROW;
+            at = self.find_in_row(text, at, row, &mut found);
         }
-        // The rest, with zeros behind it.
-        let rest = text.get(at..).unwrap_or_default();
-        let mut padded = [0; ROW + REACH];
-        padded[..rest.len()].copy_from_slice(rest);
-        for (row, at) in [(padded.first_chunk(), at), (padded.last_chunk(), at + ROW)] {
-            if row.is_some_and(|row| self.find_in_row(text, at, row, &mut found)) {
-                return;
-            }
+        while let Some(rest @ [_, ..]) = text.get(at..) {
+            let mut row = [0; REACH];
+            row[..rest.len()].copy_from_slice(rest);
+            at = self.find_in_row(text, at, &row, &mut found);
         }
     }
 
+    /// Says from where to go on, which is the end of all where it is enough.
     #[inline(always)]
-    fn find_in_row(&self, text: &[u8], from: usize, row: &[u8; REACH], found: &mut impl FnMut(usize, usize) -> bool) -> bool {
-        let Ok(slots) = <&[u64; 1 << SLOT_BITS]>::try_from(self.slots.as_ref()) else { return true };
-        let Ok(table) = <&[u64; 1 << HALFWAY_BITS]>::try_from(self.halfway.as_ref()) else { return true };
-        let mut is_enough = |at: usize| {
-            let Some(bytes) = row.get(at..).and_then(<[u8]>::first_chunk) else { return true };
-            let here = u64::from_le_bytes(*bytes);
-            let between = here >> (8 * STEP / 2);
-            slots[slot(here)] >> bit(here) & 1 == 1 && self.compare(text, from + at, here, true, found)
-                || is_halfway(table, between) && self.compare(text, from + at + STEP / 2, between, false, found)
-        };
+    fn find_in_row(&self, text: &[u8], from: usize, row: &[u8; REACH], found: &mut impl FnMut(usize, usize) -> bool) -> usize {
+        let Ok(slots) = <&[u64; 1 << SLOT_BITS]>::try_from(self.slots.as_ref()) else { return usize::MAX };
+        let multiplier = self.multiplier;
+        let word = |at: usize| row.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let look = |at: usize| slots[slot(multiplier, word(at))] >> bit(word(at + STEP)) & 1 == 1;
+        let mut compare = |at: usize| self.compare(text, from + at, u64::from(word(at)) | u64::from(word(at + STEP)) << 32, found);
         // Written out, so that all places are constants.
-        is_enough(0) || is_enough(4) || is_enough(8) || is_enough(12) || is_enough(16) || is_enough(20) || is_enough(24) || is_enough(28)
+        let next = if look(0) { compare(0) } else { None };
+        let next = next.or_else(|| if look(4) { compare(4) } else { None });
+        let next = next.or_else(|| if look(8) { compare(8) } else { None });
+        let next = next.or_else(|| if look(12) { compare(12) } else { None });
+        let next = next.or_else(|| if look(16) { compare(16) } else { None });
+        let next = next.or_else(|| if look(20) { compare(20) } else { None });
+        let next = next.or_else(|| if look(24) { compare(24) } else { None });
+        let next = next.or_else(|| if look(28) { compare(28) } else { None });
+        next.unwrap_or(from + ROW)
     }
 
-    /// Compares the needles that have the group that begins there with the text around it.
+    /// Compares the needles that have the group that begins there with the text around it; says from where to go on if
+    /// that is not the next place.
     #[cold]
     #[inline(never)]
-    fn compare(&self, text: &[u8], at: usize, here: u64, may_be_long: bool, found: &mut impl FnMut(usize, usize) -> bool) -> bool {
-        let mut is_enough = |entry: &Entry| {
-            let Some(start) = at.checked_sub(usize::from(entry.at)) else { return false };
+    fn compare(&self, text: &[u8], at: usize, here: u64, found: &mut impl FnMut(usize, usize) -> bool) -> Option<usize> {
+        let slot = slot(self.multiplier, here as u32);
+        let &[from, to] = self.starts.get(slot..slot + 2)? else { return None };
+        self.entries.get(usize::from(from)..usize::from(to))?.iter().find_map(|entry| {
+            if lowest(entry.size, here) != entry.group {
+                return None;
+            }
+            let start = at.checked_sub(usize::from(entry.at))?;
             let needle = &self.text.as_bytes()[entry.from as usize..][..usize::from(entry.length)];
-            text[start..].starts_with(needle) && found(usize::from(entry.number), start)
-        };
-        let group = lowest(LONG_GROUP, here);
-        if may_be_long && self.long.near(group).iter().any(|entry| entry.group == group && is_enough(entry)) {
-            return true;
+            if !text[start..].starts_with(needle) {
+                return None;
+            }
+            let number = usize::from(entry.number);
+            if number < self.count {
+                return found(number, start).then_some(usize::MAX);
+            }
+            Some(after_quoted(text, start + needle.len(), *needle.last()?))
+        })
+    }
+}
+
+/// Where text in quotes ends, or its line.
+fn after_quoted(text: &[u8], mut at: usize, quote: u8) -> usize {
+    loop {
+        match memchr::memchr3(quote, b'\\', b'\n', text.get(at..).unwrap_or_default()) {
+            Some(next) if text[at + next] == b'\\' => at += next + 2,
+            Some(next) => return at + next,
+            None => return text.len(),
         }
-        let group = lowest(SHORT_GROUP, here);
-        self.short.near(group).iter().any(|entry| entry.group == group && is_enough(entry))
     }
 }
 
 /// How frequent groups are, to choose by.
 struct Weights<'e> {
     everyday: &'e str,
-    long: HashMap<u64, u32>,
-    short: HashMap<u64, u32>,
+    /// How often groups of four, five and six bytes stand in everyday text.
+    counts: HashMap<(usize, u64), u32>,
+    /// How many words have four bytes: what is frequent among them is frequent elsewhere too.
+    of_words: HashMap<u64, u32>,
 }
 
 impl<'e> Weights<'e> {
     fn new(words: &[&str], everyday: &'e str) -> Self {
-        let mut weights = Weights { everyday, long: HashMap::new(), short: HashMap::new() };
-        for group in groups(LONG_GROUP, everyday.as_bytes()) {
-            *weights.long.entry(group).or_default() += 1000;
+        let mut weights = Weights { everyday, counts: HashMap::new(), of_words: HashMap::new() };
+        for size in LEAST..=GROUP {
+            for window in everyday.as_bytes().windows(size) {
+                *weights.counts.entry((size, group(window))).or_default() += 1;
+            }
         }
-        for group in groups(SHORT_GROUP, everyday.as_bytes()) {
-            *weights.short.entry(group).or_default() += 16;
-        }
-        // What is frequent among the words is frequent elsewhere too.
-        for group in words.iter().flat_map(|word| groups(SHORT_GROUP, word.as_bytes())) {
-            *weights.short.entry(group).or_default() += 1;
+        for window in words.iter().flat_map(|word| word.as_bytes().windows(LEAST)) {
+            *weights.of_words.entry(group(window)).or_default() += 1;
         }
         weights
     }
 
-    fn of_long(&self, group: &[u8]) -> u32 {
-        let whole: u32 = groups(LONG_GROUP, group).filter_map(|group| self.long.get(&group)).sum();
-        // It is at most as frequent as the rarest that is in it.
-        let mut parts = groups(SHORT_GROUP, group).map(|group| self.short.get(&group).copied().unwrap_or(0));
-        let first = parts.next().unwrap_or(0);
-        whole + first + parts.fold(first, u32::min)
+    /// What it costs to look for the group that a text begins with.
+    fn of(&self, text: &[u8]) -> u32 {
+        let size = text.len().min(GROUP);
+        let count = |size: usize| self.counts.get(&(size, group(&text[..size]))).copied().unwrap_or(0);
+        // A slot with all bits set is met by others too.
+        let unknown = [100, 15, 0][size - LEAST];
+        1000 * count(size) + 16 * count(LEAST) + self.of_words.get(&group(&text[..LEAST])).copied().unwrap_or(0) + unknown
     }
 
-    fn of_short(&self, group: &[u8]) -> u32 {
-        groups(SHORT_GROUP, group).filter_map(|group| self.short.get(&group)).sum()
+    /// Where the four groups of a part begin, and what they cost.
+    fn places(&self, part: &[u8]) -> (u32, [usize; STEP]) {
+        let mut sum = 0;
+        let places = std::array::from_fn(|distance| {
+            let places = (distance..=part.len() - LEAST).step_by(STEP);
+            let (weight, at) = places.map(|at| (self.of(&part[at..]), at)).min().unwrap_or_default();
+            sum += weight;
+            at
+        });
+        (sum, places)
     }
 
-    /// The part of a word that is compared, and where in it the window begins: the rarest, and of equal ones the last.
-    fn part<'w>(&self, word: &'w str) -> (&'w str, usize) {
+    /// The part of a word that is compared, and where in it the groups begin: those that cost least, and of equal ones
+    /// the last.
+    fn part<'w>(&self, word: &'w str) -> (&'w str, [usize; STEP]) {
         // Quotes and backslashes are avoided, because a wrapper may have escaped them.
         let plain = word.split(is_escaped).max_by_key(|part| part.len()).unwrap_or_default();
-        let word = if plain.len() >= LONG && !self.everyday.contains(plain) { plain } else { word };
-        let bytes = word.as_bytes();
-        let size = if bytes.len() >= LONG { LONG } else { SHORT };
-        let weight = |at: &usize| -> u32 {
-            let window = &bytes[*at..*at + size];
-            if size == LONG { window.windows(LONG_GROUP).map(|group| self.of_long(group)).sum() } else { self.of_short(window) }
-        };
-        let Some(window) = (0..(bytes.len() + 1).saturating_sub(size)).rev().min_by_key(weight) else { return (word, 0) };
-        let is_plain = |at: &usize| word.is_char_boundary(*at);
-        let to = (window + size..=bytes.len().min(window + COMPARED)).rev().find(is_plain).unwrap_or(bytes.len());
-        let from = (to.saturating_sub(COMPARED)..=window).find(is_plain).unwrap_or(0);
-        // A part that stands in everyday text would say nothing.
-        if self.everyday.contains(&word[from..to]) { (word, window) } else { (&word[from..to], window - from) }
+        let word = if plain.len() >= ENOUGH && !self.everyday.contains(plain) { plain } else { word };
+        let parts = (0..word.len()).rev().filter_map(|from| {
+            // A part that stands in everyday text would say nothing.
+            let part = (COMPARED - 3..=COMPARED).rev().find_map(|size| word.get(from..from + size))?;
+            (!self.everyday.contains(part)).then(|| (self.places(part.as_bytes()), part))
+        });
+        match parts.min_by_key(|((weight, _), _)| *weight) {
+            Some(((_, places), part)) => (part, places),
+            None => (word, self.places(word.as_bytes()).1),
+        }
     }
 }
 
@@ -305,29 +301,28 @@ mod tests {
 
     #[test]
     fn every_needle_is_found_wherever_it_stands() {
-        let words =
-            ["out of memory", "is refused", "ERROR", "SIGKILL", "Ünïcode überall", "aaaaaaa", "a message that is longer than what is compared"];
+        let words = ["out of memory", "is refused", "SIGKILL", "Ünïcode überall", "aaaaaaaa", "a message that is longer than what is compared"];
         for word in words {
-            let needles = Needles::new(["nowhere else", word].into_iter(), "tokens per second");
+            let needles = Needles::new(["nowhere else", word].into_iter(), &[], "tokens per second");
             for shift in 0..80 {
                 let text = format!("{}{word}{}", "x".repeat(shift), "y".repeat(shift % 7));
                 assert!(has(&needles, &text), "{word} in {text}");
             }
-            assert!(!has(&needles, "nowhere, out of mem, is refu, ERRO, SIGKIL, aaaaaa and a message that is long"), "{word}");
+            assert!(!has(&needles, "nowhere, out of mem, is refu, SIGKIL, aaaaaaa and a message that is long"), "{word}");
         }
     }
 
     proptest! {
         #[test]
-        fn what_a_text_holds_is_found_and_nothing_else(words in prop::collection::vec("[ab ]{5,18}", 1..12), text in "[ab \"é]{0,300}") {
-            let needles = Needles::new(words.iter().map(String::as_str), "");
+        fn what_a_text_holds_is_found_and_nothing_else(words in prop::collection::vec("[ab ]{7,18}", 1..12), text in "[ab \"é]{0,300}") {
+            let needles = Needles::new(words.iter().map(String::as_str), &[], "");
             let mut found = BTreeSet::new();
             needles.find(text.as_bytes(), |number, at| {
                 found.insert((number, at));
                 false
             });
             let mut there = BTreeSet::new();
-            for entry in needles.long.entries.iter().chain(needles.short.entries.iter()) {
+            for entry in needles.entries.iter() {
                 let needle = &needles.text[entry.from as usize..][..usize::from(entry.length)];
                 let places = (0..text.len()).filter(|&at| text.as_bytes()[at..].starts_with(needle.as_bytes()));
                 there.extend(places.map(|at| (usize::from(entry.number), at)));
@@ -338,20 +333,34 @@ mod tests {
 
     #[test]
     fn what_is_said_every_day_is_no_needle() {
-        let needles = Needles::new(["of every day", "not of every day"].into_iter(), "a line of every day");
+        let needles = Needles::new(["of every day", "not of every day"].into_iter(), &[], "a line of every day");
         assert!(has(&needles, "this is not of every day, is it"));
         assert!(!has(&needles, "a line of every day"));
     }
 
     #[test]
     fn a_needle_is_found_where_its_quotes_are_escaped() {
-        let needles = Needles::new(["cannot open \"the file"].into_iter(), "");
+        let needles = Needles::new(["cannot open \"the file"].into_iter(), &[], "");
         assert!(has(&needles, "cannot open \\\"the file") && has(&needles, "cannot open \"the file"));
     }
 
     #[test]
+    fn what_stands_in_quotes_is_passed_over_up_to_the_end_of_the_line() {
+        let needles = Needles::new(["out of memory"].into_iter(), &["prompt: '"], "");
+        for text in ["prompt: 'out of memory', max", "a prompt: 'it\\'s out of memory' is", "prompt: 'out of memory\nand", "prompt: 'out of memory\\"]
+        {
+            assert!(!has(&needles, text), "{text}");
+        }
+        for text in ["prompt: 'a' out of memory", "prompt: 'a\nout of memory", "prompt: 'it\\\\' out of memory", "prompt: out of memory"] {
+            for shift in 0..40 {
+                assert!(has(&needles, &format!("{}{text}", "-".repeat(shift))), "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn tiny_ones_are_kept_apart() {
-        let needles = Needles::new(["NIXL"].into_iter(), "");
+        let needles = Needles::new(["NIXL"].into_iter(), &[], "");
         assert_eq!((needles.tiny.as_ref(), needles.count), ([Cow::Borrowed("NIXL")].as_slice(), 0));
     }
 }

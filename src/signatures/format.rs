@@ -66,6 +66,8 @@ pub struct Entry {
     #[serde(default)]
     pub counter: OneOrMany,
     #[serde(default)]
+    pub needle: OneOrMany,
+    #[serde(default)]
     pub unit: BTreeMap<String, String>,
     #[serde(default)]
     pub set: BTreeMap<String, String>,
@@ -167,26 +169,44 @@ pub const WORDS: &[&str] = &[
     "payload",
 ];
 
-/// Words by which a failure is known that no signature knows.
+/// Words by which the gate knows a failure that no signature knows.
 pub const FORMS: &[&str] = &[
     "Traceback (most",
     "  File \"",
-    "ERROR",
+    " ERROR ",
+    " ERROR:",
+    "[ERROR]",
+    "\"ERROR\"",
+    "=ERROR ",
+    "ERROR: ",
+    "ERROR  ",
+    "ERROR 0",
+    "ERROR 1",
+    "ERROR:root",
+    "ERROR:__main__",
     "CRITICAL",
-    "FATAL",
-    "Error:",
-    "error:",
+    " FATAL ",
+    " FATAL:",
+    "[FATAL]",
+    "FATAL: ",
+    "Error: ",
+    "Error:\n",
+    "error: ",
     "panicked at",
-    "Exception:",
-    "Killed",
+    "Exception: ",
     "terminate called",
     "Failed to",
     "failed to",
-    "fatal:",
+    "fatal: ",
     "Aborted",
-    "Fatal ",
+    "Fatal error",
+    "Fatal Python",
     "Segmentation fault",
 ];
+
+/// What quotes a user's text in a line that is written for each request. The gate passes over what is in the quotes.
+pub const OPENINGS: &[&str] =
+    &["prompt: '", "prompt: \"", "'prompt': '", "'prompt': \"", "\"prompt\": \"", "\"prompt\":\"", "inputs: \"", "\"inputs\": \"", "\"inputs\":\""];
 
 impl Entry {
     /// Whether a line of a large log is read for the sake of this signature: it is no everyday line, no mark that is left

@@ -14,7 +14,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::facts::{Ends, FactKind, Stage};
 use crate::post_mortem::Figures;
 use crate::program::{self, Groups, Program};
-use crate::scan::needles::{Entry, Index, Needles};
+use crate::scan::needles::{Entry, Needles};
 
 type Text = Cow<'static, str>;
 type Texts = Cow<'static, [Text]>;
@@ -180,7 +180,7 @@ impl Table {
         let patterns = (0..SIGNATURES.len() + own.len()).map(|_| OnceLock::new()).collect();
         let mut needles = vec![NEEDLES.clone()];
         if !own.is_empty() {
-            needles.push(Needles::new(own.iter().flat_map(|s| s.anchors.iter().map(AsRef::as_ref)), ""));
+            needles.push(Needles::new(own.iter().flat_map(|s| s.anchors.iter().map(AsRef::as_ref)), &[], ""));
         }
         Table { own, needles, patterns }
     }
