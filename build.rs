@@ -61,7 +61,8 @@ fn signatures() -> Result<(), Box<dyn std::error::Error>> {
         for entry in &file.signature {
             anchors.extend(entry.anchor.all().iter().enumerate().map(|(number, anchor)| (count, number, anchor.clone())));
             if entry.is_sought() {
-                let anchors = entry.anchor.all().iter().filter(|anchor| anchor.len() >= needles::SHORTEST);
+                let is_replaced = |anchor: &&String| entry.needle.all().iter().any(|needle| needle.contains(anchor.as_str()));
+                let anchors = entry.anchor.all().iter().filter(|anchor| anchor.len() >= needles::SHORTEST && !is_replaced(anchor));
                 sought.extend(anchors.chain(entry.needle.all()).cloned());
             }
             count += 1;
