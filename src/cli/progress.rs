@@ -34,9 +34,9 @@ struct Shared {
 }
 
 impl Progress {
-    /// Begins to show how far the reading of these inputs is, if that is wanted and somebody sees it.
-    pub fn new<'i>(inputs: impl Iterator<Item = Option<&'i Input>>, is_wanted: bool) -> Self {
-        let is_shown = is_wanted && io::stderr().is_terminal();
+    /// Begins to show how far the reading of these inputs is, if somebody sees it.
+    pub fn new<'i>(inputs: impl Iterator<Item = Option<&'i Input>>) -> Self {
+        let is_shown = io::stderr().is_terminal();
         let (mut total, mut count) = (Some(0), 0);
         for input in inputs.filter(|_| is_shown).flatten() {
             let size = input.path().and_then(|path| fs::metadata(path).ok()).filter(fs::Metadata::is_file).map(|there| there.len());
