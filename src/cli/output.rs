@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use miette::miette;
 use tempfile::SpooledTempFile;
 
-use crate::cli::Failure;
+use crate::cli::{Failure, signals};
 
 /// What waits in memory before it waits in a file.
 const IN_MEMORY: usize = 1024 * 1024;
@@ -47,7 +47,7 @@ impl Output {
         let part = path.with_file_name(name);
         // Nothing is left of an interrupted run either. Where no handler can be set, it would only leave the part.
         let at_signal = part.clone();
-        let _ = ctrlc::set_handler(move || {
+        let _ = signals::at_end(move || {
             let _ = fs::remove_file(&at_signal);
             std::process::exit(130);
         });
