@@ -251,6 +251,9 @@ impl<'a> Watcher<'a> {
         if self.warned.len() >= MAX_TOLD {
             self.warned.retain(|_, warned| now.duration_since(warned.at) < AGAIN_AFTER);
         }
+        if self.warned.len() >= MAX_TOLD {
+            self.warned.clear();
+        }
         let mut seen = HashSet::new();
         for run in case.runs.iter().rev() {
             // Of each container the last run; what came before another start is over.

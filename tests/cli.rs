@@ -789,6 +789,21 @@ fn a_report_for_people_is_written_when_something_could_be_read() {
 
 #[test]
 #[cfg(unix)]
+fn how_far_it_is_is_said_on_a_terminal_only() {
+    let slow = format!("(echo INFO: all is well; sleep 1.2) | {} analyze --format json > /dev/null", env!("CARGO_BIN_EXE_oomdoc"));
+    let output = Command::new("sh").args(["-c", &slow]).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+    // `script` gives it a terminal, where there is one that takes a command so.
+    let has_script = Command::new("script").arg("--version").output().is_ok_and(|script| script.stdout.starts_with(b"script from util-linux"));
+    if has_script {
+        let output = Command::new("script").args(["-qec", &slow, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(shown.contains("GB/s") && shown.ends_with("\r\u{1b}[K"), "{shown:?}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
 fn an_interrupted_run_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("report.ndjson");

@@ -677,7 +677,7 @@ fn a_full_disk_leaves_no_half_report_and_the_old_one_whole() {
     let (log, report) = (folder.path().join("server.log"), folder.path().join("report"));
     fs::write(&log, format!("{OOM}\n")).unwrap();
     fs::write(&report, "the old one").unwrap();
-    for format in ["markdown", "ndjson"] {
+    for format in ["text", "markdown", "json", "ndjson", "html"] {
         let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" analyze --format \"$1\" -o \"$2\" \"$3\"";
         let output = Command::new("sh")
             .args(["-c", script, env!("CARGO_BIN_EXE_oomdoc"), format])

@@ -269,6 +269,31 @@ fn what_a_command_prints_does_not_stand_among_the_reports() {
 }
 
 #[test]
+fn a_reader_that_went_away_ends_the_watch_and_a_full_disk_is_said() {
+    let watch = |out: Stdio| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_oomdoc"))
+            .args(["watch", "--settle", "0.1"])
+            .stdin(Stdio::piped())
+            .stdout(out)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(format!("{START}{DEATH}").as_bytes()).unwrap();
+        // It does not wait for the end of its input.
+        let output = child.wait_with_output().unwrap();
+        drop(input);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(watch(Stdio::piped()), (Some(0), String::new()));
+    if let Ok(full) = OpenOptions::new().write(true).open("/dev/full") {
+        let (code, err) = watch(full.into());
+        assert!(code == Some(2) && err.contains("cannot write the output"), "{err}");
+    }
+}
+
+#[test]
 fn every_signal_that_asks_for_an_end_gets_a_summary() {
     for signal in ["-INT", "-TERM", "-HUP"] {
         let mut watch = Watch::new(&["--format", "ndjson"]);
