@@ -319,7 +319,9 @@ impl Session<'_> {
             let is_trouble = fact.kind.is_failure() || matches!(fact.kind, FactKind::Symptom | FactKind::ProcessExit);
             self.signs.troubles += u64::from(is_trouble);
             self.signs.all += u64::from(!matches!(fact.kind, FactKind::RequestServed | FactKind::Payload | FactKind::Benign));
-            if fact.kind == FactKind::Metrics {
+            if fact.kind == FactKind::RunStart {
+                self.full.clear();
+            } else if fact.kind == FactKind::Metrics {
                 let series = (fact.rule.clone(), fact.place.origin);
                 if is_full(&fact) {
                     *self.full.entry(series).or_default() += fact.repeats;
