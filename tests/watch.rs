@@ -147,8 +147,13 @@ fn a_file_is_followed_when_it_comes_is_cut_rotated_and_replaced() {
     // Removed for a while.
     fs::remove_file(&log).unwrap();
     thread::sleep(Duration::from_millis(700));
-    append(&log, &format!("{START}RuntimeError: the frobnicator has lost its way\n"));
-    assert_eq!(watch.report()["cause"], "unknown");
+    append(
+        &log,
+        &format!(
+            "{START}RuntimeError: DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's workers are out of shared memory. Please try to raise your shared memory limit.\n"
+        ),
+    );
+    assert_eq!(watch.report()["cause"], "shm-exhausted");
 
     // Replaced by another file under its name.
     let other = folder.path().join("new");
