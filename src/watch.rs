@@ -374,6 +374,7 @@ fn signs_of(case: &Case, run: &Run, session: &Session) -> Vec<Sign> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::collections::VecDeque;
     use std::io::{self, Read};
