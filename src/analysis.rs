@@ -1,16 +1,18 @@
 //! One log in, one post-mortem out.
 
+use std::collections::HashMap;
 use std::io::Read;
+use std::sync::Arc;
 
 use crate::case::deployment::{deployment, is_server};
 use crate::case::ledger::{self, Moment};
 use crate::case::need::Need;
 use crate::case::timeline::timeline;
-use crate::case::trends::trends;
+use crate::case::trends::{is_full, trends};
 use crate::case::{Case, Collector, Run, Situation};
 use crate::causes::arbiter::{self, Verdict};
 use crate::causes::arithmetic;
-use crate::envelope::{Envelope, Line, Origin};
+use crate::envelope::{Envelope, Line, Origin, OriginId};
 use crate::facts::{Fact, FactKind};
 use crate::post_mortem::{Completeness, Deployment, Evidence, Figures, Impact, Incident, Memory, PostMortem, Role, SCHEMA, Source, Tool};
 use crate::recognise::Recogniser;
@@ -120,6 +122,7 @@ impl<'o> Analyzer<'o> {
             records: Vec::new(),
             facts: Vec::new(),
             signs: Signs::default(),
+            full: HashMap::new(),
         }
     }
 
@@ -241,6 +244,8 @@ pub struct Session<'a> {
     records: Vec<Record>,
     facts: Vec<Fact>,
     signs: Signs,
+    /// How many readings of a rule and writer have shown a full cache, one after another.
+    full: HashMap<(Arc<str>, OriginId), u64>,
 }
 
 impl Session<'_> {
@@ -276,6 +281,11 @@ impl Session<'_> {
         self.signs
     }
 
+    /// How many readings like this one have shown a full cache since one that did not.
+    pub fn full_readings(&self, like: &Fact) -> u64 {
+        self.full.get(&(like.rule.clone(), like.place.origin)).copied().unwrap_or(0)
+    }
+
     /// How many writers the log has shown.
     pub fn writers(&self) -> usize {
         self.envelope.origins().len()
@@ -309,6 +319,16 @@ impl Session<'_> {
             let is_trouble = fact.kind.is_failure() || matches!(fact.kind, FactKind::Symptom | FactKind::ProcessExit);
             self.signs.troubles += u64::from(is_trouble);
             self.signs.all += u64::from(!matches!(fact.kind, FactKind::RequestServed | FactKind::Payload | FactKind::Benign));
+            if fact.kind == FactKind::RunStart {
+                self.full.clear();
+            } else if fact.kind == FactKind::Metrics {
+                let series = (fact.rule.clone(), fact.place.origin);
+                if is_full(&fact) {
+                    *self.full.entry(series).or_default() += fact.repeats;
+                } else {
+                    self.full.remove(&series);
+                }
+            }
             self.collector.push(fact);
         }
     }

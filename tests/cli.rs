@@ -746,18 +746,60 @@ fn the_bytes_are_the_same_whatever_the_number_of_threads() {
 fn results_are_written_as_they_come() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("a.log");
+    fs::write(&log, "OSError: [Errno 28] No space left on device: first\n").unwrap();
+    for format in ["text", "json", "ndjson"] {
+        for threads in ["1", "2"] {
+            let mut child = command(&["analyze", "--format", format, "--threads", threads, "/not/there", log.to_str().unwrap(), "-"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            // Standard input is open and silent all the while.
+            let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+            assert!(lines.any(|line| line.contains("/not/there")), "{format}");
+            assert!(lines.any(|line| line.contains("on device: first")), "{format}");
+            child.stdin.take().unwrap().write_all(b"OSError: [Errno 28] No space left on device: last\n").unwrap();
+            assert!(lines.any(|line| line.contains("on device: last")), "{format}");
+            assert_eq!(child.wait().unwrap().code(), Some(2));
+        }
+    }
+}
+
+#[test]
+fn a_report_for_people_is_written_when_something_could_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, report) = (folder.path().join("a.log"), folder.path().join("report"));
     fs::write(&log, "INFO: all is well\n").unwrap();
-    let mut child = command(&["analyze", "--format", "ndjson", "--threads", "2", log.to_str().unwrap(), "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // Standard input is open and silent all the while.
-    let mut first = String::new();
-    std::io::BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
-    assert!(first.contains("a.log"), "{first}");
-    child.stdin.take().unwrap().write_all(b"INFO: late\n").unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    for format in ["text", "markdown", "html", "json", "ndjson"] {
+        let run = |last: &str| {
+            let _ = fs::remove_file(&report);
+            let to_file = oomdoc(&["analyze", "--format", format, "-o", report.to_str().unwrap(), "nonesuch", last]);
+            let printed = oomdoc(&["analyze", "--format", format, "nonesuch", last]);
+            assert_eq!((to_file.code, printed.code, to_file.out.as_str()), (2, 2, ""), "{format}");
+            assert_eq!(fs::read_to_string(&report).unwrap_or_default(), printed.out, "{format}");
+            printed.out
+        };
+        assert!(run(log.to_str().unwrap()).contains("nonesuch"), "{format}");
+        let is_for_people = !format.contains("json");
+        assert_eq!(run("neither").is_empty(), is_for_people, "{format}");
+        assert_eq!(report.exists(), !is_for_people, "{format}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn how_far_it_is_is_said_on_a_terminal_only() {
+    let slow = format!("(echo INFO: all is well; sleep 1.2) | {} analyze --format json > /dev/null", env!("CARGO_BIN_EXE_oomdoc"));
+    let output = Command::new("sh").args(["-c", &slow]).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty());
+    // `script` gives it a terminal, where there is one that takes a command so.
+    let has_script = Command::new("script").arg("--version").output().is_ok_and(|script| script.stdout.starts_with(b"script from util-linux"));
+    if has_script {
+        let output = Command::new("script").args(["-qec", &slow, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(shown.contains("GB/s") && shown.ends_with("\r\u{1b}[K"), "{shown:?}");
+    }
 }
 
 #[test]

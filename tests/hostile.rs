@@ -580,6 +580,45 @@ proptest! {
     }
 }
 
+/// What a document says of each input stands behind what it says of all, and yet none of it is held.
+#[test]
+fn a_document_about_very_many_inputs_is_not_held() {
+    let folder = tempfile::tempdir().unwrap();
+    for n in 0..1500 {
+        fs::write(folder.path().join(format!("{n:04}.log")), format!("{OOM}\n")).unwrap();
+    }
+    for format in ["html", "markdown"] {
+        let report = fs::File::create(folder.path().join(".report")).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_oomdoc"))
+            .args(["analyze", "--format", format])
+            .arg(folder.path())
+            .stdout(report.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        let (ended, pid) = (Arc::new(AtomicBool::new(false)), child.id());
+        let watch = std::thread::spawn({
+            let ended = Arc::clone(&ended);
+            move || most_taken(pid, &ended)
+        });
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        ended.store(true, Ordering::Relaxed);
+        let (resident, _) = watch.join().unwrap();
+        let size = report.metadata().unwrap().len();
+        assert!(size > 4 << 20, "a {format} of {size} bytes");
+        assert!(resident < RESIDENT / 2, "{} MiB of memory for {format}", resident >> 10);
+    }
+    // Where there is no room for what waits, that is said, with the place.
+    let output = Command::new(env!("CARGO_BIN_EXE_oomdoc"))
+        .args(["analyze", "--format", "markdown"])
+        .arg(folder.path())
+        .env("TMPDIR", "/nonesuch")
+        .output()
+        .unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    let err = err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(output.status.code() == Some(2) && output.stdout.is_empty() && err.contains("a temporary file in /nonesuch"), "{err}");
+}
+
 // ------------------------------------------------------------------------------------- files and readers that misbehave
 
 #[test]
@@ -638,7 +677,7 @@ fn a_full_disk_leaves_no_half_report_and_the_old_one_whole() {
     let (log, report) = (folder.path().join("server.log"), folder.path().join("report"));
     fs::write(&log, format!("{OOM}\n")).unwrap();
     fs::write(&report, "the old one").unwrap();
-    for format in ["markdown", "ndjson"] {
+    for format in ["text", "markdown", "json", "ndjson", "html"] {
         let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" analyze --format \"$1\" -o \"$2\" \"$3\"";
         let output = Command::new("sh")
             .args(["-c", script, env!("CARGO_BIN_EXE_oomdoc"), format])

@@ -144,6 +144,17 @@ fn a_file_is_followed_when_it_comes_is_cut_rotated_and_replaced() {
     append(&log, "ModuleNotFoundError: No module named 'flash_attn'\n");
     assert_eq!(watch.report()["cause"], "missing-dependency");
 
+    // Removed for a while.
+    fs::remove_file(&log).unwrap();
+    thread::sleep(Duration::from_millis(700));
+    append(
+        &log,
+        &format!(
+            "{START}RuntimeError: DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's workers are out of shared memory. Please try to raise your shared memory limit.\n"
+        ),
+    );
+    assert_eq!(watch.report()["cause"], "shm-exhausted");
+
     // Replaced by another file under its name.
     let other = folder.path().join("new");
     fs::write(&other, format!("{START}torch.OutOfMemoryError: HIP out of memory. Tried to allocate 1.00 GiB.\n")).unwrap();
@@ -254,6 +265,81 @@ fn a_command_gets_the_report() {
 }
 
 #[test]
+fn what_a_command_prints_does_not_stand_among_the_reports() {
+    let mut watch = Watch::new(&["--format", "ndjson", "--exec", "echo it is done"]);
+    watch.write(&format!("{START}{DEATH}"));
+    assert_eq!(watch.report()["cause"], "inference-oom");
+    watch.is_silent();
+    assert!(watch.end(None).1.contains("it is done"));
+}
+
+#[test]
+fn a_reader_that_went_away_ends_the_watch_and_a_full_disk_is_said() {
+    let watch = |out: Stdio| {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_oomdoc"))
+            .args(["watch", "--settle", "0.1"])
+            .stdin(Stdio::piped())
+            .stdout(out)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(format!("{START}{DEATH}").as_bytes()).unwrap();
+        // It does not wait for the end of its input.
+        let output = child.wait_with_output().unwrap();
+        drop(input);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(watch(Stdio::piped()), (Some(0), String::new()));
+    if let Ok(full) = OpenOptions::new().write(true).open("/dev/full") {
+        let (code, err) = watch(full.into());
+        assert!(code == Some(2) && err.contains("cannot write the output"), "{err}");
+    }
+}
+
+#[test]
+fn every_signal_that_asks_for_an_end_gets_a_summary() {
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let mut watch = Watch::new(&["--format", "ndjson"]);
+        watch.write(&format!("{START}{DEATH}"));
+        assert_eq!(watch.report()["cause"], "inference-oom");
+        // Its input is still open.
+        let input = watch.child.stdin.take();
+        let (code, err) = watch.end(Some(signal));
+        drop(input);
+        assert!(code == Some(1) && err.contains("standard input: 9 lines, inference-oom, 0 warnings"), "{signal} {err}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_was_started_by_nohup_outlives_its_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("server.log");
+    append(&log, START);
+    let mut child = Command::new("nohup")
+        .args([env!("CARGO_BIN_EXE_oomdoc"), "watch", "--settle", "0.5", "--format", "ndjson"])
+        .arg(&log)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    thread::sleep(Duration::from_millis(700));
+    let pid = child.id().to_string();
+    let send = |signal: &str| Command::new("kill").args([signal, &pid]).status().unwrap();
+    send("-HUP");
+    append(&log, DEATH);
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("inference-oom"), "{line}");
+    send("-TERM");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.code() == Some(1) && String::from_utf8(output.stderr).unwrap().contains("watched for"));
+}
+
+#[test]
 fn a_command_that_fails_or_takes_long_does_not_end_the_watch() {
     let mut watch = Watch::new(&["--format", "ndjson", "--exec", "exit 3"]);
     watch.write(&format!("{START}{DEATH}"));
@@ -284,15 +370,31 @@ fn what_cannot_be_watched_is_refused() {
     assert_eq!(Watch::new(&[picture.to_str().unwrap()]).end(None).0, Some(2));
 }
 
+/// Kibibytes that a process holds, by the name of the figure, where the system tells.
+fn held(pid: u32, figure: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().find_map(|line| line.strip_prefix(figure)?.trim().strip_suffix(" kB")?.trim().parse().ok()).unwrap_or(0)
+}
+
 #[test]
-fn a_watch_of_very_many_restarts_holds_little() {
+fn a_watch_holds_no_more_after_long_than_at_first() {
     let mut watch = Watch::new(&["--format", "ndjson"]);
-    for n in 0..20_000 {
-        watch.write(&format!("{START}{DEATH}ValueError: no {n}\n"));
-    }
+    let mut held_after = |count: u32| {
+        for n in 0..count {
+            // Each run has another error, request and process; one in three fails at its start.
+            let serving = series(5, |line| metrics(n + line, f64::from(line * 3)));
+            let start = if n % 3 == 0 { String::new() } else { format!("{START}{serving}INFO: request {n} of user-{n} done\n") };
+            watch.write(&format!("{start}{DEATH}ValueError: no {n} in Frob{n}\n(worker-{n}) INFO: ends\n"));
+        }
+        // What waits in the pipe is little.
+        held(watch.child.id(), "VmRSS:")
+    };
+    let (at_first, at_last) = (held_after(1_000), held_after(9_000));
     watch.report();
-    let status = fs::read_to_string(format!("/proc/{}/status", watch.child.id())).unwrap_or_default();
-    let peak: u64 = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.trim().parse().ok()).unwrap_or(0);
+    let peak = held(watch.child.id(), "VmHWM:");
+    let (code, err) = watch.end(None);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("standard input: 136660 lines") && err.contains("inference-oom ("), "{err}");
+    assert!(at_last <= at_first + 4 * 1024, "{at_first} KiB at first, {at_last} KiB at last");
     assert!(peak < 72 * 1024, "{peak} KiB");
-    assert_eq!(watch.end(None).0, Some(1));
 }

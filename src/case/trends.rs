@@ -1,7 +1,7 @@
 //! What changes over a run: memory that climbs, a cache that stays full, output that repeats itself.
 
 use crate::case::{Case, Run};
-use crate::facts::{Fact, FactKind};
+use crate::facts::{Fact, FactKind, Stage};
 use crate::units::size;
 
 /// Readings that make a series.
@@ -26,25 +26,54 @@ pub fn trends(case: &Case, run: &Run, failure: usize) -> Vec<Trend> {
 }
 
 fn climbing(case: &Case, before: &[usize]) -> Option<Trend> {
-    let (climb, first, last) = climb(case, before)?;
-    let sentence = format!("Allocated memory climbed {climb} before it: something is kept from step to step.");
-    Some(Trend { sentence, facts: vec![first, last] })
+    let climb = climb(case, before)?;
+    let sentence = format!("Allocated memory climbed {} before it: something is kept from step to step.", climb.from_to);
+    Some(Trend { sentence, facts: climb.facts.to_vec() })
 }
 
-/// Memory that climbs: from where to where, and the facts that show it.
-pub fn climb(case: &Case, within: &[usize]) -> Option<(String, usize, usize)> {
-    let reading = |fact: &Fact| fact.figures.allocated_bytes.filter(|_| !fact.kind.is_failure() && fact.kind != FactKind::Hint);
-    // Readings of one kind of line, for two kinds measure two things.
-    let rule = &case.facts[*within.iter().rfind(|&&i| reading(&case.facts[i]).is_some())?].rule;
-    let series: Vec<(usize, u64)> =
-        within.iter().filter(|&&i| case.facts[i].rule == *rule).filter_map(|&i| reading(&case.facts[i]).map(|bytes| (i, bytes))).collect();
-    let (first, last) = (series.first()?, series.last()?);
+/// Memory that climbs.
+pub struct Climb {
+    /// From where to where.
+    pub from_to: String,
+    /// The facts that show it: the first and the last.
+    pub facts: [usize; 2],
+    /// How many there are.
+    pub readings: u64,
+}
+
+/// Memory that climbs, if it does.
+pub fn climb(case: &Case, within: &[usize]) -> Option<Climb> {
+    let reading = |&i: &usize| {
+        let fact = &case.facts[i];
+        let counts = !fact.kind.is_failure() && fact.kind != FactKind::Hint && works(case, i);
+        fact.figures.allocated_bytes.filter(|_| counts).map(|bytes| (i, bytes))
+    };
+    let (latest, _) = within.iter().rev().find_map(reading)?;
+    // Readings of one kind of line in the same words, for others measure something else, or at another point.
+    let words = |i: usize| case.facts[i].place.text.chars().filter(|c| !c.is_ascii_digit());
+    let wrote = |i: usize| (&case.facts[i].rule, case.facts[i].place.origin);
+    let is_alike = |i: usize| wrote(i) == wrote(latest) && words(i).eq(words(latest));
+    let series: Vec<(usize, u64)> = within.iter().filter_map(reading).filter(|&(i, _)| is_alike(i)).collect();
+    let [first, second, .., last] = series.as_slice() else { return None };
     let rises = series.windows(2).filter(|pair| pair[1].1 >= pair[0].1).count();
-    if series.len() < READINGS || rises + 1 < series.len() || (last.1 as f64) < first.1 as f64 * (1.0 + GROWTH) {
+    // From the second on: the first step allocates what all others use again.
+    if rises + 1 < series.len() || (last.1 as f64) < second.1 as f64 * (1.0 + GROWTH) {
         return None;
     }
     let line = |i: usize| case.facts[i].place.first_line;
-    Some((format!("from {} (line {}) to {} (line {})", size(first.1), line(first.0), size(last.1), line(last.0)), first.0, last.0))
+    Some(Climb {
+        from_to: format!("from {} (line {}) to {} (line {})", size(first.1), line(first.0), size(last.1), line(last.0)),
+        facts: [first.0, last.0],
+        readings: series.iter().map(|&(i, _)| case.facts[i].repeats).sum(),
+    })
+}
+
+/// True where memory is not expected to grow: at work, and in a script that shows no stages. A start allocates bit by bit.
+fn works(case: &Case, i: usize) -> bool {
+    match case.stages[i] {
+        Some(stage) => matches!(stage, Stage::Serve | Stage::Prefill | Stage::Decode | Stage::Sampler | Stage::Train),
+        None => case.facts[i].kind != FactKind::Metrics,
+    }
 }
 
 /// True for a metrics line that shows the cache full.

@@ -11,7 +11,7 @@ use clap::{ColorChoice, ValueEnum};
 use miette::{Diagnostic, miette};
 
 use crate::analysis::{Analyzer, Options};
-use crate::cli::output::Output;
+use crate::cli::output::{self, Output};
 use crate::cli::progress::Progress;
 use crate::cli::{Failure, Outcome, parallel, tell};
 use crate::post_mortem::PostMortem;
@@ -173,9 +173,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let options = args.given.options()?;
     let inputs = inputs(args)?;
     let analyzer = Analyzer::new(&options);
-    // What is printed meanwhile on the same terminal would be erased.
-    let is_wanted = args.format != ReportFormat::Ndjson || args.output.is_some() || !io::stdout().is_terminal();
-    let progress = Progress::new(inputs.iter().map(|input| input.as_ref().ok()), is_wanted);
+    let progress = Progress::new(inputs.iter().map(|input| input.as_ref().ok()));
     let work = |input: &Result<Input, Refused>| -> Result<PostMortem, Refused> {
         let input = input.as_ref().map_err(Arc::clone)?;
         let name = input.path().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
@@ -199,48 +197,45 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
             entry
         }
     };
-    let style = style(args);
-    if args.format == ReportFormat::Ndjson {
-        // As they come: there may be very many.
-        let mut output = Output::open(args.output.as_deref())?;
-        parallel::in_order(&inputs, threads, work, |result| {
-            let entry = entry(result);
-            output.write(|out| report::write(Format::Ndjson, &[entry], &style, out))
-        })?;
-        output.finish()?;
+    if let Some(number) = args.remedy.filter(|_| args.print_command) {
+        let [input] = inputs.as_slice() else { return Err(no_command("name one log")) };
+        let entry = entry(work(input));
+        drop(progress);
+        print_command(&entry, number)?;
         return Ok(outcome);
     }
-    let mut entries: Vec<report::Outcome> = Vec::new();
+    // For a program an error is an answer too; of a report for people something must have been read.
+    let is_for_people = !matches!(args.format, ReportFormat::Json | ReportFormat::Ndjson);
+    let mut output = if is_for_people { Output::held(args.output.as_deref())? } else { Output::open(args.output.as_deref())? };
+    let mut writer = report::Writer::new(args.format.into(), inputs.len(), &style(args), || Box::new(output::Store::default()))?;
     parallel::in_order(&inputs, threads, work, |result| -> Result<(), Failure> {
-        entries.push(entry(result));
-        Ok(())
+        let entry = entry(result);
+        progress.aside(|| {
+            if matches!(entry, report::Outcome::Report(_)) {
+                output.release()?;
+            }
+            output.write(|out| writer.add(&entry, out))
+        })
     })?;
     drop(progress);
-    if let Some(number) = args.remedy.filter(|_| args.print_command) {
-        print_command(&entries, number)?;
-        return Ok(outcome);
-    }
-    let readable = entries.iter().any(|entry| matches!(entry, report::Outcome::Report(_)));
-    if readable || args.format == ReportFormat::Json {
-        let mut output = Output::open(args.output.as_deref())?;
-        output.write(|out| report::write(args.format.into(), &entries, &style, out))?;
-        output.finish()?;
-    }
+    output.write(|out| writer.finish(out))?;
+    output.finish()?;
     Ok(outcome)
 }
 
 /// Prints the command of a remedy of the primary incident.
-fn print_command(entries: &[report::Outcome], number: u16) -> Result<(), Failure> {
-    let refuse = |what: &str| {
-        let help = "`oomdoc analyze LOG` lists the remedies; those with a command show it";
-        Failure::from(miette!(code = "oomdoc::remedy", help = help, "there is no command to print: {what}"))
-    };
-    let [report::Outcome::Report(report)] = entries else { return Err(refuse("name one log that can be read")) };
-    let incident = report.incidents.first().ok_or_else(|| refuse("nothing failed in this log"))?;
-    let remedy = incident.remedies.get(usize::from(number) - 1).ok_or_else(|| refuse(&format!("it has {} remedies", incident.remedies.len())))?;
-    let command = remedy.command.as_ref().ok_or_else(|| refuse(&format!("remedy {number} has none")))?;
+fn print_command(entry: &report::Outcome, number: u16) -> Result<(), Failure> {
+    let report::Outcome::Report(report) = entry else { return Err(no_command("name one log that can be read")) };
+    let incident = report.incidents.first().ok_or_else(|| no_command("nothing failed in this log"))?;
+    let remedy = incident.remedies.get(usize::from(number) - 1).ok_or_else(|| no_command(&format!("it has {} remedies", incident.remedies.len())))?;
+    let command = remedy.command.as_ref().ok_or_else(|| no_command(&format!("remedy {number} has none")))?;
     writeln!(io::stdout().lock(), "{command}")?;
     Ok(())
+}
+
+fn no_command(what: &str) -> Failure {
+    let help = "`oomdoc analyze LOG` lists the remedies; those with a command show it";
+    miette!(code = "oomdoc::remedy", help = help, "there is no command to print: {what}").into()
 }
 
 /// Why an input cannot be read; the same input may be named more than once.

@@ -7,6 +7,7 @@ mod output;
 mod parallel;
 mod progress;
 mod shell;
+mod signals;
 mod watch;
 
 use std::error::Error;

@@ -29,28 +29,29 @@ struct Shared {
     /// Bytes of all inputs, where all are files, and their number.
     total: Option<u64>,
     count: usize,
-    has_ended: Mutex<bool>,
+    state: Mutex<State>,
     ended: Condvar,
 }
 
+#[derive(Default)]
+struct State {
+    has_ended: bool,
+    /// Whether the line stands on the terminal.
+    is_shown: bool,
+}
+
 impl Progress {
-    /// Begins to show how far the reading of these inputs is, if that is wanted and somebody sees it.
-    pub fn new<'i>(inputs: impl Iterator<Item = Option<&'i Input>>, is_wanted: bool) -> Self {
-        let is_shown = is_wanted && io::stderr().is_terminal();
+    /// Begins to show how far the reading of these inputs is, if somebody sees it.
+    pub fn new<'i>(inputs: impl Iterator<Item = Option<&'i Input>>) -> Self {
+        let is_shown = io::stderr().is_terminal();
         let (mut total, mut count) = (Some(0), 0);
         for input in inputs.filter(|_| is_shown).flatten() {
             let size = input.path().and_then(|path| fs::metadata(path).ok()).filter(fs::Metadata::is_file).map(|there| there.len());
             total = total.zip(size).map(|(total, size): (u64, u64)| total + size);
             count += 1;
         }
-        let shared = Arc::new(Shared {
-            bytes: Arc::default(),
-            inputs: AtomicUsize::new(0),
-            total,
-            count,
-            has_ended: Mutex::new(false),
-            ended: Condvar::new(),
-        });
+        let shared =
+            Arc::new(Shared { bytes: Arc::default(), inputs: AtomicUsize::new(0), total, count, state: Mutex::default(), ended: Condvar::new() });
         let writer = is_shown.then(|| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || shared.show())
@@ -70,17 +71,15 @@ impl Progress {
 
     /// Does something that may write to the terminal.
     pub fn aside<R>(&self, act: impl FnOnce() -> R) -> R {
-        let _guard = self.shared.lock();
-        if self.writer.is_some() {
-            let _ = write!(io::stderr(), "{ERASE}");
-        }
+        let mut state = self.shared.lock();
+        state.erase();
         act()
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        *self.shared.lock() = true;
+        self.shared.lock().has_ended = true;
         self.shared.ended.notify_all();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
@@ -89,25 +88,30 @@ impl Drop for Progress {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.has_ended.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn show(&self) {
         let begun = Instant::now();
         let mut pause = FIRST_AFTER;
-        let mut has_ended = self.lock();
-        let mut is_shown = false;
-        while !*has_ended {
-            has_ended = self.ended.wait_timeout(has_ended, pause).unwrap_or_else(PoisonError::into_inner).0;
-            if !*has_ended && begun.elapsed() >= FIRST_AFTER {
+        let mut state = self.lock();
+        while !state.has_ended {
+            state = self.ended.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0;
+            if !state.has_ended && begun.elapsed() >= FIRST_AFTER {
                 pause = EVERY;
                 let line = line(self.bytes.load(Ordering::Relaxed), self.total, self.inputs.load(Ordering::Relaxed), self.count, begun.elapsed());
                 let _ = write!(io::stderr(), "{ERASE}{line}");
-                is_shown = true;
+                state.is_shown = true;
             }
         }
-        if is_shown {
+        state.erase();
+    }
+}
+
+impl State {
+    fn erase(&mut self) {
+        if std::mem::take(&mut self.is_shown) {
             let _ = write!(io::stderr(), "{ERASE}");
         }
     }

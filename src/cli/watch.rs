@@ -1,5 +1,6 @@
 //! `oomdoc watch [PATH]…`.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,11 +15,11 @@ use miette::miette;
 
 use crate::analysis::Analyzer;
 use crate::cli::analyze::{Given, wants_color};
-use crate::cli::{Failure, Outcome, tell};
+use crate::cli::{Failure, Outcome, signals, tell};
 use crate::report::{self, Format, Style, escape};
 use crate::source::live::{Follow, Live, Paced, Stream};
 use crate::source::{Reader, SourceError};
-use crate::watch::{Notice, Warning, Watcher};
+use crate::watch::{Notice, Total, Warning, Watcher};
 
 /// How often files are looked at.
 const EVERY: Duration = Duration::from_millis(200);
@@ -39,7 +40,7 @@ pub struct Args {
     /// The form of the reports
     #[arg(long, value_enum, default_value_t = WatchFormat::Text)]
     format: WatchFormat,
-    /// Runs a command with each report on its standard input
+    /// Runs a command with each report on its standard input; what it prints goes to standard error
     #[arg(long, value_name = "COMMAND")]
     exec: Option<String>,
     /// How long after a failure its consequences are waited for
@@ -84,7 +85,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let (wake, woken) = sync_channel(1);
     let at_signal = (Arc::clone(&stop), wake.clone());
-    ctrlc::set_handler(move || {
+    signals::at_end(move || {
         at_signal.0.store(true, Ordering::Relaxed);
         let _ = at_signal.1.try_send(());
     })
@@ -231,11 +232,16 @@ impl Told {
 }
 
 fn print_warning(warning: &Warning, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "Warning: {}: {}", escape::visible(&warning.source.name), escape::line(&warning.text))?;
+    writeln!(out, "Warning: {}: {}", shown(&warning.source.name), escape::line(&warning.text))?;
     for piece in &warning.evidence {
         writeln!(out, "  line {}: {}", piece.line, escape::line(piece.text.lines().next().unwrap_or("")))?;
     }
     Ok(())
+}
+
+/// What a person calls an input.
+fn shown(name: &str) -> Cow<'_, str> {
+    if name == "-" { "standard input".into() } else { escape::visible(name) }
 }
 
 /// A command that gets the reports, one after another, while the watch goes on.
@@ -274,7 +280,8 @@ impl Hook {
 
 fn run_command(command: &str, report: &[u8]) -> io::Result<()> {
     let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
-    let mut child = Command::new(shell).args([flag, command]).stdin(Stdio::piped()).spawn()?;
+    // Standard output is for reports.
+    let mut child = Command::new(shell).args([flag, command]).stdin(Stdio::piped()).stdout(io::stderr()).spawn()?;
     if let Some(mut stdin) = child.stdin.take()
         && let Err(error) = stdin.write_all(report)
         && error.kind() != io::ErrorKind::BrokenPipe
@@ -289,11 +296,14 @@ fn run_command(command: &str, report: &[u8]) -> io::Result<()> {
 fn summary(followed: &[Followed<'_>], took: Duration) {
     let mut text = String::new();
     for one in followed {
-        let (totals, warnings) = one.watcher.totals();
-        let seen: Vec<String> = totals.iter().map(|(cause, times)| format!("{cause} ({times} times)").replace(" (1 times)", "")).collect();
+        let times = |total: &Total| match (total.times, total.is_lower_bound) {
+            (1, false) => String::new(),
+            (times, false) => format!(" ({times} times)"),
+            (times, true) => format!(" (at least {times} times)"),
+        };
+        let seen: Vec<String> = one.watcher.totals().iter().map(|(cause, total)| format!("{cause}{}", times(total))).collect();
         let seen = if seen.is_empty() { "nothing failed".to_owned() } else { seen.join(", ") };
-        let name = if one.name == "-" { "standard input" } else { &one.name };
-        text += &format!("{}: {} lines, {seen}, {warnings} warnings\n", escape::visible(name), one.lines);
+        text += &format!("{}: {} lines, {seen}, {} warnings\n", shown(&one.name), one.lines, one.watcher.warnings());
     }
     let seconds = took.as_secs();
     let _ = write!(io::stderr(), "watched for {}:{:02}:{:02}\n{text}", seconds / 3600, seconds / 60 % 60, seconds % 60);

@@ -10,19 +10,48 @@ use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter, Serializer};
 
 use super::{Outcome, escape};
 
-/// One object, or an array of several.
-pub fn write(outcomes: &[Outcome], out: &mut dyn io::Write) -> io::Result<()> {
-    let mut serializer = Serializer::with_formatter(&mut *out, Safe(PrettyFormatter::new()));
-    match outcomes {
-        [one] => one.serialize(&mut serializer)?,
-        several => several.serialize(&mut serializer)?,
-    }
-    writeln!(out)
+/// One object, or an array of several, one after another.
+pub struct Objects {
+    count: usize,
+    written: usize,
 }
 
-/// One compact object a line.
-pub fn write_lines(outcomes: &[Outcome], out: &mut dyn io::Write) -> io::Result<()> {
-    outcomes.iter().try_for_each(|outcome| write_line(outcome, out))
+impl Objects {
+    /// Begins the report of so many inputs.
+    pub fn new(count: usize) -> Self {
+        Objects { count, written: 0 }
+    }
+
+    /// Writes the next one.
+    pub fn add(&mut self, outcome: &Outcome, out: &mut dyn io::Write) -> io::Result<()> {
+        let mut object = Vec::new();
+        outcome.serialize(&mut Serializer::with_formatter(&mut object, Safe(PrettyFormatter::new())))?;
+        if self.count == 1 {
+            out.write_all(&object)?;
+        } else {
+            out.write_all(if self.written == 0 { b"[" } else { b"," })?;
+            // A line end is never part of a text: those are escaped.
+            for line in object.split(|&byte| byte == b'\n') {
+                out.write_all(b"\n  ")?;
+                out.write_all(line)?;
+            }
+        }
+        self.written += 1;
+        Ok(())
+    }
+
+    /// Ends the array.
+    pub fn finish(self, out: &mut dyn io::Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "{}",
+            match (self.count, self.written) {
+                (1, _) => "",
+                (_, 0) => "[]",
+                _ => "\n]",
+            }
+        )
+    }
 }
 
 /// One compact object.

@@ -2,54 +2,65 @@
 
 use std::io;
 
+use super::document::Markup;
 use super::escape::{self, Segment, markdown_code, markdown_fence};
 use super::quote::wrap;
-use super::view::{self, Bar, Document, Moment, Proof, Section};
-use super::{Outcome, words};
+use super::view::{Bar, Moment, Overview, Proof, Section, Tally};
+use super::words;
 
 /// Columns of a quoted line.
 const COLUMNS: usize = 110;
 
-/// Writes one document for all inputs.
-pub fn write(outcomes: &[Outcome], out: &mut dyn io::Write) -> io::Result<()> {
-    let document = view::document(outcomes);
-    out.write_all(render(&document).as_bytes())
-}
+/// Markdown, as GitHub reads it.
+pub struct Markdown;
 
-/// The document as text.
-fn render(document: &Document) -> String {
-    let mut page = Page { out: String::new(), several: !document.overview.is_empty() };
-    page.heading(1, &inline(&document.title));
-    if page.several {
-        page.paragraph(&escape_words(&document.tally));
-        let rows = document.overview.iter().map(|row| {
-            vec![
-                row.number.to_string(),
-                markdown_code(&row.name, true),
-                if row.cause.contains(' ') { escape_words(&row.cause) } else { markdown_code(&row.cause, true) },
-                escape_words(&row.confidence),
-                cell(&row.headline),
-            ]
-        });
-        page.table(&["", "Log", "Cause", "Confidence", "What happened"], rows);
+impl Markup for Markdown {
+    fn top(&self, title: &[Segment], tally: Option<&Tally>) -> io::Result<String> {
+        let mut page = Page::new(tally.is_some());
+        page.heading(1, &inline(title));
+        if let Some(tally) = tally {
+            page.paragraph(&escape_words(&tally.to_string()));
+            page.head_of_table(&["", "Log", "Cause", "Confidence", "What happened"]);
+        }
+        Ok(page.out)
     }
-    for section in &document.sections {
+
+    fn row(&self, row: &Overview) -> io::Result<String> {
+        Ok(table_row(&[
+            row.number.to_string(),
+            markdown_code(&row.name, true),
+            if row.cause.contains(' ') { escape_words(row.cause) } else { markdown_code(row.cause, true) },
+            escape_words(&row.confidence),
+            cell(&row.headline),
+        ]))
+    }
+
+    fn end_of_overview(&self) -> &'static str {
+        "\n"
+    }
+
+    fn section(&self, section: &Section, several: bool) -> io::Result<String> {
+        let mut page = Page::new(several);
         page.section(section);
+        Ok(page.out)
     }
-    page.paragraph(&format!("Written by {}.", escape_words(&document.tool)));
-    while page.out.ends_with("\n\n") {
-        page.out.pop();
+
+    fn bottom(&self, tool: &str) -> io::Result<String> {
+        Ok(format!("Written by {}.\n", escape_words(tool)))
     }
-    page.out
 }
 
-/// The page that grows.
+/// A part of the document.
 struct Page {
     out: String,
     several: bool,
 }
 
 impl Page {
+    fn new(several: bool) -> Self {
+        Page { out: String::new(), several }
+    }
+
     /// Everything about one input.
     fn section(&mut self, section: &Section) {
         if self.several {
@@ -230,21 +241,25 @@ impl Page {
     }
 
     fn table(&mut self, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-        let row = |cells: &mut dyn Iterator<Item = &str>| {
-            let mut line = "|".to_owned();
-            for cell in cells {
-                line.push_str(&format!(" {cell} |").replace("  |", " |"));
-            }
-            line.push('\n');
-            line
-        };
-        self.out.push_str(&row(&mut head.iter().copied()));
-        self.out.push_str(&row(&mut head.iter().map(|_| "---")));
-        for cells in rows {
-            self.out.push_str(&row(&mut cells.iter().map(String::as_str)));
-        }
+        self.head_of_table(head);
+        self.out.extend(rows.map(|cells| table_row(&cells)));
         self.out.push('\n');
     }
+
+    fn head_of_table(&mut self, head: &[&str]) {
+        self.out.push_str(&table_row(head));
+        self.out.push_str(&table_row(&vec!["---"; head.len()]));
+    }
+}
+
+/// A row of a table.
+fn table_row(cells: &[impl AsRef<str>]) -> String {
+    let mut line = "|".to_owned();
+    for cell in cells {
+        line.push_str(&format!(" {} |", cell.as_ref()).replace("  |", " |"));
+    }
+    line.push('\n');
+    line
 }
 
 /// Quoted lines in rows that need no scrolling.

@@ -54,41 +54,46 @@ impl Line {
     }
 }
 
-/// Writes what became of several inputs.
-pub fn write_all(outcomes: &[Outcome], style: &Style, out: &mut dyn io::Write) -> io::Result<()> {
-    let page = Page::new(style);
-    for (at, outcome) in outcomes.iter().enumerate() {
-        if at > 0 {
-            writeln!(out)?;
-        }
-        match outcome {
-            Outcome::Report(report) => {
-                if outcomes.len() > 1 {
-                    page.print(&[page.title(&view::name(&report.source.name))], out)?;
-                }
-                write(report, style, out)?;
-            }
-            Outcome::Failure(failure) => page.print(&page.failure(failure), out)?,
-        }
-    }
-    if outcomes.len() > 1 {
-        writeln!(out)?;
-        page.print(&page.wrapped("", &view::tally(outcomes), Tone::Dim), out)?;
-    }
-    Ok(())
+/// Writes what became of some inputs, one after another.
+pub struct Several {
+    page: Page,
+    count: usize,
+    written: usize,
+    tally: view::Tally,
 }
 
-/// Writes one post-mortem.
-///
-/// # Errors
-/// When `out` cannot be written to.
-pub fn write(report: &PostMortem, style: &Style, out: &mut dyn io::Write) -> io::Result<()> {
-    let page = Page::new(style);
-    let lines = match report.incidents.first() {
-        Some(incident) => page.incident(report, incident),
-        None => page.calm(report),
-    };
-    page.print(&lines, out)
+impl Several {
+    /// Begins the report of so many inputs.
+    pub fn new(count: usize, style: &Style) -> Self {
+        Several { page: Page::new(style), count, written: 0, tally: view::Tally::default() }
+    }
+
+    /// Writes what became of the next input.
+    pub fn add(&mut self, outcome: &Outcome, out: &mut dyn io::Write) -> io::Result<()> {
+        if self.written > 0 {
+            writeln!(out)?;
+        }
+        self.written += 1;
+        self.tally.count(outcome);
+        match outcome {
+            Outcome::Report(report) => {
+                if self.count > 1 {
+                    self.page.print(&[self.page.title(&view::name(&report.source.name))], out)?;
+                }
+                self.page.print(&self.page.report(report), out)
+            }
+            Outcome::Failure(failure) => self.page.print(&self.page.failure(failure), out),
+        }
+    }
+
+    /// Ends with how many there were of which cause.
+    pub fn finish(self, out: &mut dyn io::Write) -> io::Result<()> {
+        if self.count > 1 {
+            writeln!(out)?;
+            self.page.print(&self.page.wrapped("", &self.tally.to_string(), Tone::Dim), out)?;
+        }
+        Ok(())
+    }
 }
 
 /// The page that is laid out.
@@ -101,6 +106,14 @@ pub(super) struct Page {
 impl Page {
     pub(super) fn new(style: &Style) -> Self {
         Self { width: style.width.max(32), color: style.color, unicode: style.unicode }
+    }
+
+    /// One post-mortem.
+    fn report(&self, report: &PostMortem) -> Vec<Line> {
+        match report.incidents.first() {
+            Some(incident) => self.incident(report, incident),
+            None => self.calm(report),
+        }
     }
 
     /// A report with an incident.

@@ -1,6 +1,6 @@
 //! What a report says, apart from how a format writes it: sentences, rows and bars that the formats share.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -202,21 +202,35 @@ pub fn last_stage(report: &PostMortem) -> Option<String> {
     Some(format!("The last stage that the log shows before it: {} (line {}).", words::spaced(&event.kind), event.line))
 }
 
-/// How many of several inputs have which cause.
-pub fn tally(outcomes: &[Outcome]) -> String {
-    let mut counts: Vec<(String, u64)> = Vec::new();
-    for outcome in outcomes {
-        let key = match outcome {
-            Outcome::Report(report) => report.cause.to_owned(),
-            Outcome::Failure(_) => "could not be read".to_owned(),
-        };
-        match counts.iter_mut().find(|(known, _)| *known == key) {
+/// How many of several inputs have which cause, in the order in which they came.
+#[derive(Debug, Default)]
+pub struct Tally(Vec<(&'static str, u64)>);
+
+impl Tally {
+    /// Counts one more.
+    pub fn count(&mut self, outcome: &Outcome) {
+        let key = cause(outcome);
+        match self.0.iter_mut().find(|(known, _)| *known == key) {
             Some((_, count)) => *count += 1,
-            None => counts.push((key, 1)),
+            None => self.0.push((key, 1)),
         }
     }
-    let parts: Vec<String> = counts.iter().map(|(key, count)| format!("{} {key}", words::thousands(*count))).collect();
-    format!("{} logs: {}.", words::thousands(outcomes.len() as u64), parts.join(", "))
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> = self.0.iter().map(|(key, count)| format!("{} {key}", words::thousands(*count))).collect();
+        let all = self.0.iter().map(|(_, count)| count).sum();
+        write!(f, "{} logs: {}.", words::thousands(all), parts.join(", "))
+    }
+}
+
+/// What an input is counted as.
+fn cause(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Report(report) => report.cause,
+        Outcome::Failure(_) => "could not be read",
+    }
 }
 
 /// One device's memory as a bar.
@@ -321,21 +335,6 @@ fn part(component: &Component, total: Option<u64>) -> Part {
     }
 }
 
-/// Several post-mortems as one document.
-#[derive(Debug, Serialize)]
-pub struct Document {
-    /// The document's title.
-    pub title: Vec<Segment>,
-    /// One row for each input, when there are several.
-    pub overview: Vec<Overview>,
-    /// How many of which cause, when there are several.
-    pub tally: String,
-    /// A section for each input.
-    pub sections: Vec<Section>,
-    /// The program and its version.
-    pub tool: String,
-}
-
 /// One row of the overview.
 #[derive(Debug, Serialize)]
 pub struct Overview {
@@ -344,7 +343,7 @@ pub struct Overview {
     /// The input.
     pub name: String,
     /// Its cause, or that it could not be read.
-    pub cause: String,
+    pub cause: &'static str,
     /// How sure.
     pub confidence: String,
     /// The headline.
@@ -466,27 +465,18 @@ pub struct Other {
     pub remedies: Vec<Vec<Segment>>,
 }
 
-/// The document for some inputs.
-pub fn document(outcomes: &[Outcome]) -> Document {
-    let sections: Vec<Section> = outcomes.iter().enumerate().map(|(at, outcome)| section(at + 1, outcome)).collect();
-    let several = outcomes.len() != 1;
-    let title = match sections.first() {
-        Some(only) if !several => match only.state {
-            "failed" | "unknown" => titled("Post-mortem: ", &only.headline),
-            "healthy" => titled("Log check: ", &only.headline),
-            _ => prose("Log that could not be read"),
-        },
-        _ => prose(&format!("Post-mortems of {} logs", outcomes.len())),
-    };
-    let overview = if several { outcomes.iter().enumerate().map(|(at, o)| overview(at + 1, o)).collect() } else { Vec::new() };
-    let tool = outcomes
-        .iter()
-        .find_map(|o| match o {
-            Outcome::Report(report) => Some(format!("{} {}", report.tool.name, report.tool.version)),
-            Outcome::Failure(_) => None,
-        })
-        .unwrap_or_else(|| "oomdoc".to_owned());
-    Document { title, overview, tally: if several { tally(outcomes) } else { String::new() }, sections, tool }
+/// The title of a document about one input.
+pub fn title(section: &Section) -> Vec<Segment> {
+    match section.state {
+        "failed" | "unknown" => titled("Post-mortem: ", &section.headline),
+        "healthy" => titled("Log check: ", &section.headline),
+        _ => prose("Log that could not be read"),
+    }
+}
+
+/// The title of a document about several.
+pub fn title_of_several(count: usize) -> Vec<Segment> {
+    prose(&format!("Post-mortems of {count} logs"))
 }
 
 /// A headline with what kind of document it heads.
@@ -497,14 +487,14 @@ fn titled(kind: &str, headline: &[Segment]) -> Vec<Segment> {
 }
 
 /// One row of the overview.
-fn overview(number: usize, outcome: &Outcome) -> Overview {
+pub fn overview(number: usize, outcome: &Outcome) -> Overview {
     match outcome {
         Outcome::Report(report) => {
             let primary = report.incidents.first();
             Overview {
                 number,
                 name: name(&report.source.name),
-                cause: report.cause.to_owned(),
+                cause: cause(outcome),
                 confidence: primary.map(|i| words::percent(i.confidence)).unwrap_or_default(),
                 headline: prose(primary.map_or(calm_headline(report), |i| &i.headline)),
             }
@@ -512,7 +502,7 @@ fn overview(number: usize, outcome: &Outcome) -> Overview {
         Outcome::Failure(failure) => Overview {
             number,
             name: escape::line(&failure.source.name),
-            cause: "could not be read".to_owned(),
+            cause: cause(outcome),
             confidence: String::new(),
             headline: prose(&failure.error),
         },
@@ -520,7 +510,7 @@ fn overview(number: usize, outcome: &Outcome) -> Overview {
 }
 
 /// One input's section.
-fn section(number: usize, outcome: &Outcome) -> Section {
+pub fn section(number: usize, outcome: &Outcome) -> Section {
     match outcome {
         Outcome::Report(report) => report_section(number, report),
         Outcome::Failure(failure) => failure_section(number, failure),
