@@ -45,7 +45,6 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Vec<Remedy> {
         "integer-overflow" => vec![numbers::other_numerics(occasion)],
         "nan-logits" => vec![numbers::more_range(occasion)],
         "graph-capture-oom" if occasion.engine() == "tgi" => vec![no_graphs(occasion)],
-        "fragmentation-oom" => vec![numbers::segments(occasion)],
         "meta-tensor-offload" | "quantized-offload-refused" => vec![super::script::on_one_device(occasion)],
         _ => Vec::new(),
     };

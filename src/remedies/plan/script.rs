@@ -10,6 +10,7 @@ use crate::memory::estimate::{Engine, Setup, estimate, formats, margin};
 use crate::memory::shape::Shape;
 use crate::memory::{Bytes, Device, Model};
 use crate::post_mortem::{Change, Fit, Phase, Remedy};
+use crate::remedies::flags::Circumstances;
 use crate::units::size;
 
 /// Bytes of a parameter that is trained with Adam in mixed precision: two for itself, two for its gradient, four for a
@@ -19,15 +20,15 @@ const TRAINED: f64 = 16.0;
 const ADAPTERS: f64 = 0.01;
 /// Tokens of a step in the smallest training that is of use.
 const STEP: u64 = 1024;
+/// The setting against pieces, as the cause's own words name it.
+const SEGMENTS: &str = "expandable-segments";
 
 /// The plan; for servers only of what PyTorch's allocator holds in pieces.
 pub(super) fn plan(occasion: &Occasion<'_>) -> Option<Plan> {
-    let engine = occasion.deployment.engine.as_deref()?;
-    if occasion.cause == "fragmentation-oom" {
-        let g = Ground { occasion, device: None, model: None };
-        return Some(Plan { remedies: vec![segments(&g)?], settled: Vec::new() });
+    if occasion.cause == "fragmentation-oom" && occasion.situation.fact.place.text.contains("CUDA out of memory") {
+        return Some(Plan { remedies: against_pieces(occasion).into_iter().collect(), settled: vec![SEGMENTS] });
     }
-    if !matches!(engine, "transformers" | "accelerate" | "bitsandbytes" | "pytorch" | "deepspeed") {
+    if !matches!(occasion.deployment.engine.as_deref()?, "transformers" | "accelerate" | "bitsandbytes" | "pytorch" | "deepspeed") {
         return None;
     }
     let g = Ground::of(occasion);
@@ -79,15 +80,6 @@ impl<'o> Ground<'o> {
         Ground { occasion, device: super::ground::device(occasion), model: model.filter(|model| model.shape.is_some()) }
     }
 
-    /// What the process and others held when memory was refused, and what was asked for.
-    fn refused(&self) -> Option<(Bytes, Bytes, Bytes)> {
-        let f = &self.occasion.situation.figures;
-        let (tried, total) = (Bytes(f.tried_bytes?), Bytes(f.total_bytes?));
-        let held =
-            f.free_bytes.map(|free| total.saturating_sub(Bytes(free))).or(f.process_bytes.or(f.reserved_bytes).or(f.allocated_bytes).map(Bytes))?;
-        Some((held.min(total), tried, total))
-    }
-
     /// What the model takes on the device to answer one prompt.
     fn answering(&self, word: &str) -> Option<Fit> {
         answering(self.model.as_ref()?, self.device.as_ref()?, word)
@@ -124,6 +116,15 @@ impl<'o> Ground<'o> {
         let Words { title, rationale, .. } = words;
         Some(Remedy { changes: set(changes), fit, ..advice(id, title, rationale, price) })
     }
+}
+
+/// What the process and others held when memory was refused, what was asked for, and what the device has.
+fn refused(occasion: &Occasion<'_>) -> Option<(Bytes, Bytes, Bytes)> {
+    let f = &occasion.situation.figures;
+    let (tried, total) = (Bytes(f.tried_bytes?), Bytes(f.total_bytes?));
+    let by_process = f.process_bytes.or(f.reserved_bytes).or(f.allocated_bytes).map(Bytes);
+    let held = f.free_bytes.map(|free| total.saturating_sub(Bytes(free))).or(by_process)?;
+    Some((held.min(total), tried, total))
 }
 
 /// Arguments that are set, whatever they were before.
@@ -251,7 +252,7 @@ fn larger(g: &Ground) -> Option<Remedy> {
 fn smaller_batch(g: &Ground) -> Option<Remedy> {
     let why = "Activations and the cache grow with the batch, the length of the inputs and the number of new tokens.";
     let price = "Throughput.";
-    let found = g.refused().and_then(|(held, tried, total)| {
+    let found = refused(g.occasion).and_then(|(held, tried, total)| {
         [2, 4, 8].into_iter().find_map(|part| {
             let one = tried.div_ceil(part);
             // What comes after it in the step is not printed.
@@ -280,7 +281,7 @@ fn attention(g: &Ground) -> Option<Remedy> {
         return None;
     }
     // Where one request is of the size of a model, it is the scores: everything else is linear in the input.
-    let large = g.refused().is_some_and(|(held, tried, _)| tried >= Bytes::gib(2) || tried.0 > held.0 / 3);
+    let large = refused(g.occasion).is_some_and(|(held, tried, _)| tried >= Bytes::gib(2) || tried.0 > held.0 / 3);
     let why = if large {
         "So large a tensor in one piece is that of attention scores as a rule, which grow with the square of the input; these kernels never hold it."
     } else {
@@ -311,7 +312,7 @@ fn four_bits_running(g: &Ground) -> Option<Remedy> {
     };
     let by_refusal = || {
         let (whole, quarter) = (weights("none")?, weights("nf4")?);
-        let (held, tried, total) = g.refused()?;
+        let (held, tried, total) = refused(g.occasion)?;
         // What was held was not all of the model otherwise.
         let freed = whole.checked_sub(quarter).filter(|_| whole <= held)?;
         Some(super::fit(held.saturating_sub(freed) + tried, total, margin::root([freed.scaled(0.05), tried.scaled(0.25), Bytes::mib(128)])))
@@ -359,7 +360,7 @@ fn training_batch(g: &Ground) -> Option<Remedy> {
         );
         return Some(advice("smaller-batch", title, format!("{why} {held}"), price));
     }
-    let fit = fixed.zip(g.refused()).and_then(|(fixed, (held, tried, total))| {
+    let fit = fixed.zip(refused(g.occasion)).and_then(|(fixed, (held, tried, total))| {
         let half = (held + tried).saturating_sub(fixed).scaled(0.5);
         Some(super::fit(fixed + half, total, margin::root([half.scaled(0.3), fixed.scaled(0.1)]))).filter(|fit| fit.probability >= 0.5)
     });
@@ -413,30 +414,44 @@ fn sharded(g: &Ground) -> Option<Remedy> {
     ))
 }
 
-/// Segments that grow, where what is held unused would do.
-fn segments(g: &Ground) -> Option<Remedy> {
-    let f = &g.occasion.situation.figures;
-    let unused = Bytes(f.reserved_unallocated_bytes.or_else(|| f.reserved_bytes?.checked_sub(f.allocated_bytes?))?);
-    let (held, tried, total) = g.refused()?;
+/// The allocator's option against pieces: not where all that is held unused would not do, nor where it is set already.
+fn against_pieces(occasion: &Occasion<'_>) -> Option<Remedy> {
+    let f = &occasion.situation.figures;
+    let unused = f.reserved_unallocated_bytes.or_else(|| f.reserved_bytes?.checked_sub(f.allocated_bytes?)).map(Bytes);
     // A tenth of it stays in pieces all the same.
-    let fit = super::fit(held.saturating_sub(unused.scaled(0.9)) + tried, total, margin::root([unused.scaled(0.1), Bytes::mib(128)]));
-    if fit.probability < 0.5 {
+    let fit = unused.zip(refused(occasion)).map(|(unused, (held, tried, total))| {
+        super::fit(held.saturating_sub(unused.scaled(0.9)) + tried, total, margin::root([unused.scaled(0.1), Bytes::mib(128)]))
+    });
+    if fit.as_ref().is_some_and(|fit| fit.probability < 0.5) {
         return None;
     }
-    let title = "Let the allocator's segments grow (PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True)";
-    let why = "Segments then grow instead of leaving holes.";
-    let words = Words {
-        id: "expandable-segments",
-        title: title.to_owned(),
-        rationale: format!("{} {why}", sentence(&fit)),
-        tradeoff: "None on Linux; not supported everywhere.",
+    // PyTorch before 2.1, whose message does not name what is reserved but unallocated, refuses the newer option.
+    let (words, setting, fit) = if f.reserved_unallocated_bytes.is_some() {
+        let why = "Segments then grow instead of leaving holes.";
+        let words = Words {
+            id: SEGMENTS,
+            title: "Let the allocator's segments grow (PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True)".to_owned(),
+            rationale: fit.as_ref().map_or_else(|| why.to_owned(), |fit| format!("{} {why}", sentence(fit))),
+            tradeoff: "None on Linux; not supported everywhere.",
+        };
+        (words, "expandable_segments:True", fit)
+    } else if occasion.situation.fact.place.text.contains("max_split_size_mb") {
+        let words = Words {
+            id: "unsplit-blocks",
+            title: "Keep large blocks whole (PYTORCH_CUDA_ALLOC_CONF=max_split_size_mb:128)".to_owned(),
+            rationale: "A block above that size is not cut for a small tensor, and can be given back. How much that wins is not known \
+                        beforehand; PyTorch 2.1 and later have segments that grow, which win more."
+                .to_owned(),
+            tradeoff: "Some speed.",
+        };
+        (words, "max_split_size_mb:128", None)
+    } else {
+        return None;
     };
-    let changes = [("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")];
-    let none = || crate::remedies::flags::Circumstances::default();
-    let mut remedy = match g.occasion.command {
-        Some(_) => g.occasion.changed(words, &changes, &none())?,
-        None => advice(words.id, words.title, words.rationale, words.tradeoff),
+    let changes = [("PYTORCH_CUDA_ALLOC_CONF", setting)];
+    let remedy = match occasion.command {
+        Some(_) => occasion.changed(words, &changes, &Circumstances::default())?,
+        None => Remedy { changes: set(&changes), ..advice(words.id, words.title, words.rationale, words.tradeoff) },
     };
-    remedy.fit = Some(fit);
-    Some(remedy)
+    Some(Remedy { fit, ..remedy })
 }
