@@ -30,8 +30,8 @@ pub(super) fn device(occasion: &Occasion<'_>) -> Vec<Option<Remedy>> {
 /// The driver says what CUDA it runs; what asked for more was built for a later one.
 fn newer_driver(found: Option<u64>) -> Option<Remedy> {
     let (major, minor) = (found? / 1000, found? % 1000 / 10);
-    let mut later = DRIVERS.iter().filter(|(cuda, _)| *cuda > major);
-    let pairs: Vec<String> = later.by_ref().map(|(cuda, driver)| format!("{driver} for CUDA {cuda}")).collect();
+    let later = DRIVERS.iter().filter(|(cuda, _)| *cuda > major);
+    let pairs: Vec<String> = later.map(|(cuda, driver)| format!("{driver} for CUDA {cuda}")).collect();
     if pairs.is_empty() {
         return None;
     }
