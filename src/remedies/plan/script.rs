@@ -7,6 +7,7 @@ use super::{Occasion, Plan, Words, sentence};
 use crate::causes::advice;
 use crate::memory::catalogue::UserCatalogue;
 use crate::memory::estimate::{Engine, Setup, estimate, formats, margin};
+use crate::memory::format::Method;
 use crate::memory::shape::Shape;
 use crate::memory::{Bytes, Device, Model};
 use crate::post_mortem::{Change, Fit, Phase, Remedy};
@@ -158,10 +159,13 @@ fn answering(model: &Model, device: &Device, word: &str) -> Option<Fit> {
 /// nobody can say that it fits, and there is no code.
 pub(super) fn on_one_device(occasion: &Occasion<'_>) -> Option<Remedy> {
     let g = Ground::of(occasion);
-    let has_four_bits = occasion.value("load_in_4bit").is_some() || occasion.deployment.quantization.as_deref().is_some_and(|q| q.contains('4'));
-    // Files in AWQ are in 4 bits already, and are told of by the message alone.
-    let is_awq = occasion.situation.fact.place.text.contains("AWQ");
-    if !g.is_transformers() || is_awq || has_four_bits || g.model.as_ref().is_some_and(|model| model.quantization.is_some()) {
+    // Of quantized weights only those that bitsandbytes makes 8 bits of while loading can be 4 bits instead.
+    let is_other = occasion.cause == "quantized-offload-refused" && occasion.situation.fact.word("quantizer").is_none();
+    let is_in_eight = |word: &str| formats::named_for(Engine::Tgi, word).is_some_and(|asked| asked.method == Some(Method::Bnb8));
+    let asked = occasion.deployment.quantization.as_deref().filter(|word| !word.eq_ignore_ascii_case("none"));
+    let is_in_four_bits = occasion.value("load_in_4bit").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let is_stored = g.model.as_ref().is_some_and(|model| model.quantization.is_some());
+    if !g.is_transformers() || is_other || is_stored || is_in_four_bits || asked.is_some_and(|word| !is_in_eight(word)) {
         return None;
     }
     let fit = g.answering("nf4");
