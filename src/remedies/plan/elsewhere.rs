@@ -81,7 +81,7 @@ pub(super) fn as_last_run(occasion: &Occasion<'_>, ground: &Ground) -> Option<Ve
 
 /// Weights that do not fit, of a model of which no more than the size is known.
 pub(super) fn by_size(occasion: &Occasion<'_>) -> Option<Plan> {
-    let engine: Engine = occasion.deployment.engine.as_deref().filter(|name| matches!(*name, "vllm" | "tgi" | "sglang"))?.parse().ok()?;
+    let engine = occasion.server()?;
     let model = Model::find(occasion.deployment.model.as_deref()?, &catalogue::UserCatalogue::default()).ok()?;
     if occasion.cause != "weight-oom" || model.shape.is_some() || model.quantization.is_some() || occasion.deployment.quantization.is_some() {
         return None;

@@ -78,12 +78,6 @@ pub(super) fn useless(occasion: &Occasion<'_>) -> Vec<&'static str> {
     if occasion.cause == "gpu-occupied" && occasion.engine() == "vllm" && too_large() == Some(true) { vec!["smaller-share"] } else { Vec::new() }
 }
 
-impl Occasion<'_> {
-    fn engine(&self) -> &str {
-        self.deployment.engine.as_deref().unwrap_or_default()
-    }
-}
-
 /// Changes of flags that memory does not decide.
 fn fix(occasion: &Occasion<'_>, words: Words, changes: &[(&str, &str)]) -> Option<Remedy> {
     occasion.changed(words, changes, &occasion.circumstances(None, None))

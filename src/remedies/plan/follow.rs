@@ -1,6 +1,6 @@
 //! What comes after a remedy: how to see that it worked, and what to try if it did not.
 
-use super::Occasion;
+use super::{Occasion, capital};
 use crate::post_mortem::{Phase, Remedy};
 use crate::units::size;
 
@@ -28,12 +28,6 @@ fn verify(occasion: &Occasion<'_>, remedy: &mut Remedy) -> String {
         Some(words) => words.to_owned() + &memory(occasion, remedy),
         None => came_up(occasion) + &memory(occasion, remedy),
     }
-}
-
-/// The sentence with a capital at its front.
-fn capital(sentence: &str) -> String {
-    let mut chars = sentence.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// What shows that a thing was put right that is not the server.

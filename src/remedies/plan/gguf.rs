@@ -83,13 +83,12 @@ impl<'o> Ground<'o> {
     fn of(occasion: &'o Occasion<'o>) -> Option<Ground<'o>> {
         let d = occasion.deployment;
         let name = d.engine.as_deref().filter(|name| matches!(*name, "llama.cpp" | "ollama"))?;
-        let version = d.engine_version.as_deref().or(occasion.command.and_then(|command| command.version.as_deref()));
         let model = d.model.as_deref().and_then(|name| Model::find(name, &UserCatalogue::default()).ok()).filter(|model| model.shape.is_some());
         let f = &occasion.situation.figures;
         let mut g = Ground {
             occasion,
             is_ollama: name == "ollama",
-            version: version.and_then(|text| Version::find(text).or_else(|| Some(Version(text.parse().ok()?, 0, 0)))),
+            version: occasion.version().and_then(|text| Version::find(text).or_else(|| Some(Version(text.parse().ok()?, 0, 0)))),
             length: f.max_model_len.or(d.max_model_len).filter(|length| *length > 0),
             layers: None,
             held: None,
@@ -200,7 +199,7 @@ impl<'o> Ground<'o> {
 fn shorter_context(g: &Ground) -> Option<Remedy> {
     let Some(now) = g.length else {
         // Somebody asked for more than there is, and the log does not show for how much.
-        return matches!(g.occasion.cause, "kv-cache-oom" | "host-oom").then(|| limited(g, 2 * USEFUL, None))?;
+        return matches!(g.occasion.cause, "kv-cache-oom" | "host-oom").then(|| limited(g, 2 * USEFUL, None)).flatten();
     };
     if now <= USEFUL {
         return None;

@@ -48,7 +48,7 @@ impl Refusal {
 
 /// The plan; none where the cause is another, or the engine divides memory differently.
 pub(super) fn plan(occasion: &Occasion<'_>) -> Option<Plan> {
-    let engine: Engine = occasion.deployment.engine.as_deref().filter(|name| matches!(*name, "vllm" | "sglang" | "tgi"))?.parse().ok()?;
+    let engine = occasion.server()?;
     let serving = occasion.situation.phase() == Some(Phase::Serve);
     let moves: &[Make] = match occasion.cause {
         // TGI takes the cache first, whatever the rest needs: only the graphs themselves are to be had.
@@ -67,7 +67,7 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Option<Plan> {
 }
 
 fn version(occasion: &Occasion<'_>) -> Option<Version> {
-    occasion.deployment.engine_version.as_deref().or(occasion.command.and_then(|command| command.version.as_deref())).and_then(Version::find)
+    occasion.version().and_then(Version::find)
 }
 
 /// A smaller share for the engine: what its cache does not take is there for the step.
@@ -172,7 +172,7 @@ fn prefill(occasion: &Occasion<'_>, engine: Engine, refusal: Option<&Refusal>) -
 
 /// Graphs of fewer sizes: they are captured up to the largest batch that is to run.
 fn fewer_graphs(occasion: &Occasion<'_>, engine: Engine, refusal: Option<&Refusal>) -> Option<Remedy> {
-    if is_eager(occasion) {
+    if occasion.is_eager() {
         return None;
     }
     match engine {
@@ -193,7 +193,7 @@ fn no_graphs(occasion: &Occasion<'_>, engine: Engine, refusal: Option<&Refusal>)
         Engine::Tgi => ("--cuda-graphs", "0"),
         Engine::LlamaCpp => return None,
     };
-    if is_eager(occasion) {
+    if occasion.is_eager() {
         return None;
     }
     let f = &occasion.situation.figures;
@@ -205,10 +205,6 @@ fn no_graphs(occasion: &Occasion<'_>, engine: Engine, refusal: Option<&Refusal>)
     };
     let price = "Decoding is slower, most of all with few requests at a time.";
     make(occasion, "no-graphs", format!("Run without CUDA graphs ({flag})"), price, &[(flag, value)], fit.filter(|fit| fit.probability >= 0.5))
-}
-
-fn is_eager(occasion: &Occasion<'_>) -> bool {
-    ["--enforce-eager", "--disable-cuda-graph"].iter().any(|flag| occasion.value(flag).is_some_and(|value| value.eq_ignore_ascii_case("true")))
 }
 
 fn make(

@@ -29,7 +29,7 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Option<Plan> {
     if occasion.cause == "fragmentation-oom" && occasion.situation.fact.place.text.contains("CUDA out of memory") {
         return Some(Plan { remedies: against_pieces(occasion).into_iter().collect(), settled: vec![SEGMENTS] });
     }
-    if !matches!(occasion.deployment.engine.as_deref()?, "transformers" | "accelerate" | "bitsandbytes" | "pytorch" | "deepspeed") {
+    if !matches!(occasion.engine(), "transformers" | "accelerate" | "bitsandbytes" | "pytorch" | "deepspeed") {
         return None;
     }
     let g = Ground::of(occasion);
@@ -88,7 +88,7 @@ impl<'o> Ground<'o> {
 
     /// Whether `from_pretrained` loads it.
     fn is_transformers(&self) -> bool {
-        matches!(self.occasion.deployment.engine.as_deref(), Some("transformers" | "accelerate" | "bitsandbytes"))
+        matches!(self.occasion.engine(), "transformers" | "accelerate" | "bitsandbytes")
     }
 
     fn shape(&self) -> Option<&Shape> {
@@ -108,7 +108,7 @@ impl<'o> Ground<'o> {
             None => why.to_owned(),
         };
         let words = Words { id, title: title.to_owned(), rationale, tradeoff: price };
-        if self.occasion.command.is_some() && self.occasion.deployment.engine.as_deref() == Some("transformers") {
+        if self.occasion.command.is_some() && self.occasion.engine() == "transformers" {
             let mut remedy =
                 self.occasion.changed(words, changes, &self.occasion.circumstances(self.device.as_ref().map(|d| &d.arch), self.model.as_ref()))?;
             remedy.fit = fit;
@@ -343,7 +343,7 @@ fn no_gradients(g: &Ground) -> Option<Remedy> {
 /// What full training holds whatever the batch.
 fn trained(g: &Ground) -> Option<Bytes> {
     // Shared out over ranks or offloaded, it is less.
-    if g.occasion.deployment.engine.as_deref() == Some("deepspeed") || g.occasion.situation.has_several_ranks() {
+    if g.occasion.engine() == "deepspeed" || g.occasion.situation.has_several_ranks() {
         return None;
     }
     Some(Bytes(g.model.as_ref()?.parameters).scaled(TRAINED))
