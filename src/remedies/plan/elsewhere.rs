@@ -1,7 +1,7 @@
 //! What is left when the setup cannot be changed enough: a smaller model, another version, another engine, another device.
 
 use super::ground::Ground;
-use super::memory::{SURE, USEFUL, fit_of, proof};
+use super::memory::{SURE, USEFUL, fit_of};
 use super::{Occasion, Plan, Words, sentence};
 use crate::causes::advice;
 use crate::memory::estimate::engine::Version;
@@ -29,7 +29,7 @@ pub(super) fn cast_while_loading(occasion: &Occasion<'_>, ground: &Ground) -> Op
         ..advice(
             "quantized-checkpoint",
             format!("Serve a checkpoint that is stored in {word}, if one is published, instead of casting this one"),
-            format!("{} Cast while loading, the 16-bit weights are on the device as well. {}", sentence(&fit), proof(ground.engine)),
+            format!("{} Cast while loading, the 16-bit weights are on the device as well.", sentence(&fit)),
             "A download; its quality is that of its quantization.",
         )
     }];
@@ -136,7 +136,7 @@ pub(super) fn sibling(occasion: &Occasion<'_>, ground: &Ground) -> Option<Remedy
     let words = Words {
         id: "smaller-model",
         title: format!("Take the smaller model {}", other.id),
-        rationale: format!("{} {}", sentence(&fit), proof(ground.engine)),
+        rationale: sentence(&fit),
         tradeoff: "Quality: it knows less.",
     };
     let circumstances = occasion.circumstances(Some(&ground.device.arch), Some(&other));

@@ -168,12 +168,11 @@ impl<'o> Ground<'o> {
 
     /// A remedy with its command where the form has a place for it.
     fn make(&self, id: &'static str, title: String, why: &str, price: &'static str, changes: &[(&str, &str)], fit: Option<Fit>) -> Option<Remedy> {
-        let proof = if self.is_ollama { "`ollama ps` shows what runs on the device." } else { "It worked when the log says `server is listening`." };
         let guess = " The log does not say what was missing: half a GiB is reckoned with.";
         let guess = if self.occasion.situation.figures.tried_bytes.is_none() { guess } else { "" };
         let rationale = match &fit {
-            Some(fit) => format!("{}{guess} {why} {proof}", sentence(fit)),
-            None => format!("{why} {proof}"),
+            Some(fit) => format!("{}{guess} {why}", sentence(fit)),
+            None => why.to_owned(),
         };
         // Parameters of a model stand in its Modelfile or in the request, not in the server's command.
         let of_model = changes.iter().all(|(flag, _)| flag.starts_with(|c: char| c.is_ascii_lowercase()));

@@ -230,7 +230,7 @@ fn remedy(occasion: &Occasion<'_>, ground: &Ground, found: &Found) -> Option<Rem
         *first = capital(first);
     }
     let missing = if ground.version.is_none() { " The log names no version: the flags are those of all recent ones." } else { "" };
-    let rationale = format!("{} {}{missing}", sentence(&fit), proof(ground.engine));
+    let rationale = format!("{}{missing}", sentence(&fit));
     let price = found.moves.iter().max_by_key(|m| m.loss).map_or("", |m| m.price);
     let price = match found.moves.iter().any(|m| m.id == "shorter-context") && found.moves.len() > 1 {
         true if price.is_empty() => "Longer prompts and answers are refused.",
@@ -289,15 +289,5 @@ pub(super) fn fit_of(e: &Estimate, probability: f64) -> Fit {
         limit_bytes: if e.plan.engine == Engine::Sglang { e.total.0 } else { e.limit.0 },
         // No estimate is certain.
         probability: (probability.clamp(0.0, 0.99) * 100.0).round() / 100.0,
-    }
-}
-
-/// How to see that it worked.
-pub(super) fn proof(engine: Engine) -> &'static str {
-    match engine {
-        Engine::Vllm => "It worked when the log says `Application startup complete`.",
-        Engine::Tgi => "It worked when the log says `Connected`.",
-        Engine::Sglang => "It worked when the log says `The server is fired up and ready to roll!`.",
-        Engine::LlamaCpp => "It worked when the log says `server is listening`.",
     }
 }

@@ -219,8 +219,7 @@ fn make(
         Some(fit) => format!("{} That is for the step that failed; a larger one needs more.", sentence(fit)),
         None => "Memory ran out beside what the engine had sized its cache for; this leaves room for the peak.".to_owned(),
     };
-    let proof = "It worked when the same load passes.";
-    let words = Words { id, title, rationale: format!("{why} {proof}"), tradeoff };
+    let words = Words { id, title, rationale: why, tradeoff };
     let mut remedy = occasion.changed(words, changes, &occasion.circumstances(None, None))?;
     remedy.fit = fit;
     Some(remedy)

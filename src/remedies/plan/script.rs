@@ -103,10 +103,8 @@ impl<'o> Ground<'o> {
 
     /// A remedy of arguments of `from_pretrained`, as code where the model is known to be loaded by it.
     fn loading(&self, id: &'static str, title: &str, why: &str, price: &'static str, changes: &[(&str, &str)], fit: Option<Fit>) -> Option<Remedy> {
-        let rationale = match &fit {
-            Some(fit) => format!("{} {why}", sentence(fit)),
-            None => why.to_owned(),
-        };
+        let rationale =
+            fit.as_ref().map(sentence).into_iter().chain(Some(why.to_owned())).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
         let words = Words { id, title: title.to_owned(), rationale, tradeoff: price };
         if self.occasion.command.is_some() && self.occasion.engine() == "transformers" {
             let mut remedy =
@@ -209,8 +207,7 @@ fn four_bits(g: &Ground) -> Option<Remedy> {
     }
     let fit = g.answering("nf4").filter(|fit| fit.probability >= 0.5)?;
     let changes = [("load_in_4bit", "true"), ("bnb_4bit_quant_type", "nf4"), ("bnb_4bit_compute_dtype", "float16"), ("device_map", "auto")];
-    let why = "It worked when `model.hf_device_map` names no cpu and no disk.";
-    g.loading("quantize", "Load the model in 4 bits, so that all of it is on the device", why, "Some quality.", &changes, Some(fit))
+    g.loading("quantize", "Load the model in 4 bits, so that all of it is on the device", "", "Some quality.", &changes, Some(fit))
 }
 
 fn eight_bits(g: &Ground) -> Option<Remedy> {
@@ -218,9 +215,8 @@ fn eight_bits(g: &Ground) -> Option<Remedy> {
         return None;
     }
     let fit = g.answering("llm.int8").filter(|fit| fit.probability >= 0.9)?;
-    let why = "It worked when `model.hf_device_map` names no cpu and no disk.";
     let changes = [("load_in_8bit", "true"), ("device_map", "auto")];
-    g.loading("quantize-8bit", "Load the model in 8 bits", why, "A little quality; slower than 4 bits.", &changes, Some(fit))
+    g.loading("quantize-8bit", "Load the model in 8 bits", "", "A little quality; slower than 4 bits.", &changes, Some(fit))
 }
 
 /// What does not fit in the host's memory.
