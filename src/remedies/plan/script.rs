@@ -7,7 +7,7 @@ use super::{Occasion, Plan, Words, sentence};
 use crate::causes::advice;
 use crate::memory::catalogue::UserCatalogue;
 use crate::memory::estimate::{Engine, Setup, estimate, formats, margin};
-use crate::memory::format::Method;
+use crate::memory::format::{Method, Quantization};
 use crate::memory::shape::Shape;
 use crate::memory::{Bytes, Device, Model};
 use crate::post_mortem::{Change, Fit, Phase, Remedy};
@@ -29,7 +29,7 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Option<Plan> {
     if occasion.cause == "fragmentation-oom" && occasion.situation.fact.place.text.contains("CUDA out of memory") {
         return Some(Plan { remedies: against_pieces(occasion).into_iter().collect(), settled: vec![SEGMENTS] });
     }
-    if !matches!(occasion.engine(), "transformers" | "accelerate" | "bitsandbytes" | "pytorch" | "deepspeed") {
+    if !is_python(occasion) {
         return None;
     }
     let g = Ground::of(occasion);
@@ -65,8 +65,15 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Option<Plan> {
 
 /// What the model needs of a device that nobody else uses, if it fits.
 pub(super) fn alone(occasion: &Occasion<'_>) -> Option<Fit> {
-    let model = Model::find(occasion.deployment.model.as_deref()?, &UserCatalogue::default()).ok()?;
-    answering(&model, &super::ground::device(occasion)?, "none").filter(|fit| fit.probability >= 0.5)
+    if !is_python(occasion) {
+        return None;
+    }
+    Ground::of(occasion).as_it_is().filter(|fit| fit.probability >= 0.5)
+}
+
+/// Whether it is code of the user's own that runs the model.
+fn is_python(occasion: &Occasion<'_>) -> bool {
+    matches!(occasion.engine(), "transformers" | "accelerate" | "bitsandbytes" | "pytorch" | "deepspeed")
 }
 
 struct Ground<'o> {
@@ -83,7 +90,25 @@ impl<'o> Ground<'o> {
 
     /// What the model takes on the device to answer one prompt.
     fn answering(&self, word: &str) -> Option<Fit> {
-        answering(self.model.as_ref()?, self.device.as_ref()?, word)
+        answering(self.model.as_ref()?, self.device.as_ref()?, formats::named_for(Engine::Tgi, word))
+    }
+
+    /// The same with the weights as they were to be loaded.
+    fn as_it_is(&self) -> Option<Fit> {
+        let asked = match self.occasion.deployment.quantization.as_deref() {
+            _ if self.is_set("load_in_4bit") => Some("nf4"),
+            _ if self.is_set("load_in_8bit") => Some("llm.int8"),
+            word => word,
+        };
+        let quantization = match asked {
+            Some(word) => Some(formats::asked(Engine::Tgi, word, self.model.as_ref()?.quantization)?),
+            None => None,
+        };
+        answering(self.model.as_ref()?, self.device.as_ref()?, quantization)
+    }
+
+    fn is_set(&self, argument: &str) -> bool {
+        self.occasion.value(argument).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
     /// Whether `from_pretrained` loads it.
@@ -98,7 +123,8 @@ impl<'o> Ground<'o> {
     fn is_quantized(&self) -> bool {
         self.model.as_ref().is_some_and(|model| model.quantization.is_some())
             || self.occasion.deployment.quantization.is_some()
-            || ["load_in_4bit", "load_in_8bit"].iter().any(|name| self.occasion.value(name).is_some_and(|value| value.eq_ignore_ascii_case("true")))
+            || self.is_set("load_in_4bit")
+            || self.is_set("load_in_8bit")
     }
 
     /// A remedy of arguments of `from_pretrained`, as code where the model is known to be loaded by it.
@@ -137,16 +163,10 @@ fn nf4(model: &Model) -> Bytes {
     estimate(model, &Device::of_size("any", Bytes::ZERO), &setup).weights.bytes
 }
 
-/// What a model takes on a device to answer one prompt, its weights as this word says. vLLM's arithmetic without its pool
-/// is that of a script.
-fn answering(model: &Model, device: &Device, word: &str) -> Option<Fit> {
-    let setup = Setup {
-        quantization: formats::named_for(Engine::Tgi, word),
-        max_model_len: Some(USEFUL),
-        max_num_seqs: Some(1),
-        eager: true,
-        ..Setup::new(Engine::Vllm)
-    };
+/// What a model takes on a device to answer one prompt, its weights quantized so, or as they are stored. vLLM's arithmetic
+/// without its pool is that of a script.
+fn answering(model: &Model, device: &Device, quantization: Option<Quantization>) -> Option<Fit> {
+    let setup = Setup { quantization, max_model_len: Some(USEFUL), max_num_seqs: Some(1), eager: true, ..Setup::new(Engine::Vllm) };
     let e = estimate(model, device, &setup);
     let (activation, cache) = (e.activation?, e.needed_cache?);
     let parts = [e.weights.margin, activation.margin, cache.margin, margin::context(), device.margin];
@@ -161,9 +181,8 @@ pub(super) fn on_one_device(occasion: &Occasion<'_>) -> Option<Remedy> {
     let is_other = occasion.cause == "quantized-offload-refused" && occasion.situation.fact.word("quantizer").is_none();
     let is_in_eight = |word: &str| formats::named_for(Engine::Tgi, word).is_some_and(|asked| asked.method == Some(Method::Bnb8));
     let asked = occasion.deployment.quantization.as_deref().filter(|word| !word.eq_ignore_ascii_case("none"));
-    let is_in_four_bits = occasion.value("load_in_4bit").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let is_stored = g.model.as_ref().is_some_and(|model| model.quantization.is_some());
-    if !g.is_transformers() || is_other || is_stored || is_in_four_bits || asked.is_some_and(|word| !is_in_eight(word)) {
+    if !g.is_transformers() || is_other || is_stored || g.is_set("load_in_4bit") || asked.is_some_and(|word| !is_in_eight(word)) {
         return None;
     }
     let fit = g.answering("nf4");
@@ -234,18 +253,19 @@ fn offloaded(g: &Ground) -> Option<Remedy> {
     g.loading("offload", title, why, "Speed: what lies in the host's memory is fetched for every token.", &[("device_map", "auto")], None)
 }
 
-/// A device that holds it, where none of the formats does.
+/// A device that holds it, where it fits in no format: of weights that are quantized there is no other.
 fn larger(g: &Ground) -> Option<Remedy> {
-    let helped = ["none", "llm.int8", "nf4"].into_iter().filter_map(|word| g.answering(word)).any(|fit| fit.probability >= 0.5);
-    let fit = g.answering(if g.is_quantized() { "none" } else { "nf4" })?;
-    (!helped).then(|| {
-        advice(
-            "bigger-device",
-            "Nothing on this device makes it fit: take a larger one, or several",
-            format!("In 4 bits it needs {} of {}.", size(fit.predicted_bytes), size(fit.limit_bytes)),
-            "Hardware.",
-        )
-    })
+    let (how, fit) = if g.is_quantized() { ("As it is quantized", g.as_it_is()?) } else { ("In 4 bits", g.answering("nf4")?) };
+    let fits = |fit: &Fit| fit.probability >= 0.5;
+    if fits(&fit) || !g.is_quantized() && ["none", "llm.int8"].into_iter().filter_map(|word| g.answering(word)).any(|fit| fits(&fit)) {
+        return None;
+    }
+    Some(advice(
+        "bigger-device",
+        "Nothing on this device makes it fit: take a larger one, or several",
+        format!("{how} it needs {} of {}.", size(fit.predicted_bytes), size(fit.limit_bytes)),
+        "Hardware.",
+    ))
 }
 
 /// A smaller batch, or shorter inputs: a step's tensors are smaller by as much.
