@@ -351,6 +351,9 @@ fn candidates(case: &Case, run: &Run, episode: &Episode, course: &Course) -> Vec
     if course.was_up && candidates.iter().any(|&i| !is_of_a_client(&facts[i]) && standing(&facts[i]) <= 2) {
         candidates.retain(|&i| !is_of_a_client(&facts[i]));
     }
+    // A script goes on after a step that failed: what ended it is said later.
+    let last_cause = candidates.iter().copied().rfind(|&i| !facts[i].is_step() && (facts[i].is_uncaught || standing(&facts[i]) <= 2));
+    candidates.retain(|&i| !facts[i].is_step() || !episode.survived && last_cause.is_none_or(|last| last < i));
     // A launcher that takes down what is left, because a child has failed, kills it.
     let takedown = episode.facts.iter().copied().find(|&i| facts[i].kind == FactKind::Symptom && facts[i].word("then") == Some("kills"));
     candidates.retain(|&i| !is_kill(&facts[i]) || takedown.is_none_or(|told| i < told));
