@@ -13,6 +13,7 @@ use crate::memory::catalogue::UserCatalogue;
 use crate::memory::estimate::Verdict;
 use crate::memory::format::Dtype;
 use crate::post_mortem::{Fit, Phase, Remedy};
+use crate::remedies::command::Form;
 
 /// The fixes that are known, those that run first.
 pub(super) fn plan(occasion: &Occasion<'_>) -> Vec<Remedy> {
@@ -89,9 +90,10 @@ fn aid(words: Words, command: Option<String>) -> Remedy {
     Remedy { command, ..crate::causes::advice(id, title, rationale, tradeoff) }
 }
 
-/// A variable of the environment, where there is a command to put it into.
+/// A variable of the environment, where there is a command to put it into. Code that was put together from a model's name is
+/// not what the user ran.
 fn environment(occasion: &Occasion<'_>, words: Words, variable: (&str, &str)) -> Option<Remedy> {
-    occasion.command?;
+    occasion.command.filter(|command| command.form != Form::Python)?;
     fix(occasion, words, &[variable])
 }
 

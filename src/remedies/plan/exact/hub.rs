@@ -100,6 +100,10 @@ fn allowance(occasion: &Occasion<'_>) -> Option<Remedy> {
 
 /// The files anew.
 pub(super) fn fetch_again(occasion: &Occasion<'_>) -> Option<Remedy> {
+    // Files that can be read and are of another model come again as they are.
+    if occasion.situation.fact.word("mismatch").is_some() {
+        return None;
+    }
     let model = occasion.deployment.model.as_deref()?;
     let words = |how: &str| Words {
         id: "fetch-again",
