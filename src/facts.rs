@@ -330,6 +330,11 @@ impl Fact {
         self.attributes.get(name).map(String::as_str)
     }
 
+    /// True for a step of a shell script that failed: the script goes on after it.
+    pub fn is_step(&self) -> bool {
+        self.word("scope") == Some("step")
+    }
+
     /// The integer captured under `name`.
     pub fn number(&self, name: &str) -> Option<i64> {
         self.word(name)?.parse().ok()

@@ -369,15 +369,18 @@ impl Context<'_> {
         if let Some(parser) = s.parser {
             parse(parser, &flat.text, hit.start, &self.record.message, &mut fact)?;
         }
-        if let Some(exception) = exception {
-            let kind = refined(&fact, exception, self.record);
+        // A message that quotes the exception behind it means what that means.
+        if let Some(raised) = exception.or_else(|| self.record.exceptions.iter().find(|raised| is_quoted(raised, &flat.text))) {
+            let kind = refined(&fact, raised, self.record);
             if kind != fact.kind && fact.kind == FactKind::HubFetch {
                 fact.stage = None;
             }
             fact.kind = kind;
-            if let Some(frame) = exception.frames.last().filter(|_| fact.kind == FactKind::Internal) {
+            if let Some(frame) = raised.frames.last().filter(|_| fact.kind == FactKind::Internal) {
                 fact.attributes.insert("frame".into(), format!("{} ({})", frame.function, module_of(&frame.path)));
             }
+        }
+        if let Some(exception) = exception {
             if let Some(model) = exception.frames.iter().find_map(|frame| model_in_code(&frame.code)) {
                 fact.attributes.entry("model".into()).or_insert_with(|| model.to_owned());
             }
@@ -542,12 +545,25 @@ fn refined(fact: &Fact, exception: &Exception, record: &Record) -> FactKind {
         // A name or a call that fails while a package is being imported was written for other versions; what the package
         // checks there itself is said by other exceptions.
         FactKind::Argument | FactKind::Internal if fact.strength == Strength::Weak && does_not_fit(exception) => FactKind::Dependency,
+        // Where only code of the user's own calls itself wrongly, no package is to blame.
+        FactKind::Dependency | FactKind::Argument
+            if fact.strength == Strength::Weak && exception.is("TypeError") && is_own(exception) && is_foreign(record) =>
+        {
+            FactKind::Internal
+        }
         // A connection, a file and a name that have nothing to do with a model are the program's own business.
         FactKind::HubFetch if fact.strength == Strength::Weak && is_of_a_client(exception) && is_foreign(record) => FactKind::Symptom,
         FactKind::WeightsInvalid if fact.strength == Strength::Weak && exception.is("JSONDecodeError") && is_foreign(record) => FactKind::Internal,
         FactKind::Architecture if fact.strength == Strength::Weak && exception.is("KeyError") && is_foreign(record) => FactKind::Internal,
         kind => kind,
     }
+}
+
+/// True if a text holds what an exception says, and that is more than a word or two.
+fn is_quoted(exception: &Exception, text: &str) -> bool {
+    let line = exception.text.lines.first().map_or("", |(_, line)| line);
+    let said = line.strip_prefix(exception.class.as_str()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or("").trim();
+    said.len() > 20 && text.contains(said)
 }
 
 /// True for an exception of a library that makes requests.
@@ -596,9 +612,17 @@ fn is_foreign(record: &Record) -> bool {
 fn does_not_fit(exception: &Exception) -> bool {
     let class = exception.class.rsplit('.').next().unwrap_or("");
     let is_of_a_version = matches!(class, "TypeError" | "AttributeError" | "NameError" | "ImportError" | "ModuleNotFoundError" | "SyntaxError");
-    let is_import_of_a_package =
-        |frame: &Frame| frame.function == "<module>" && (frame.path.contains("site-packages/") || frame.path.contains("dist-packages/"));
-    is_of_a_version && exception.frames.last().is_some_and(is_import_of_a_package)
+    is_of_a_version && exception.frames.last().is_some_and(|frame| frame.function == "<module>" && is_installed(frame))
+}
+
+/// True for a frame of a package that was installed.
+fn is_installed(frame: &Frame) -> bool {
+    ["site-packages/", "dist-packages/", "site-packages\\", "dist-packages\\"].iter().any(|place| frame.path.contains(place))
+}
+
+/// True for an exception none of whose frames is of an installed package.
+fn is_own(exception: &Exception) -> bool {
+    !exception.frames.is_empty() && !exception.frames.iter().any(is_installed)
 }
 
 /// True for a traceback without a word before it that leads out of the program's first frame: no logger wrote it, and

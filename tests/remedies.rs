@@ -268,6 +268,36 @@ fn where_model_device_and_engine_are_known_something_fits_or_nothing_can() {
     assert!(without.is_empty(), "{count}, without:\n{}", without.join("\n"));
 }
 
+/// Segments that grow are proposed where they may help: not where they grow already, nor where all the pieces would not do.
+#[test]
+fn growing_segments_are_proposed_where_they_help() {
+    let log = |command: &str, tried: &str| {
+        format!(
+            "$ {command}\n\
+             INFO 11-02 10:00:00 [api_server.py:1805] vLLM API server version 0.10.2\n\
+             INFO 11-02 10:00:50 [api_server.py:1890] Starting vLLM API server 0 on http://0.0.0.0:8000\n\
+             INFO:     Application startup complete.\n\
+             ERROR 11-02 10:01:00 [core.py:718] torch.OutOfMemoryError: CUDA out of memory. Tried to allocate {tried} GiB. GPU 0 has a total \
+             capacity of 24.00 GiB of which 102.40 MiB is free. Including non-PyTorch memory, this process has 23.90 GiB memory in use. Of the \
+             allocated memory 18.40 GiB is allocated by PyTorch, and 5.00 GiB is reserved by PyTorch but unallocated.\n"
+        )
+    };
+    let plain = "vllm serve acme/finch-9b --enforce-eager";
+    let growing = format!("PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True {plain}");
+    for (command, tried, is_proposed) in [(plain, "2.00", true), (&growing, "2.00", false), (plain, "4.90", false)] {
+        let incident = analyze(log(command, tried).into_bytes()).incidents.remove(0);
+        assert_eq!(incident.cause, "fragmentation-oom");
+        let proposed = incident.remedies.iter().find(|remedy| remedy.id == "expandable-segments");
+        assert_eq!(proposed.is_some(), is_proposed, "{command}: {:?}", incident.remedies);
+        let sets = |remedy: &Remedy| remedy.command.as_deref().is_some_and(|text| text.contains("PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"));
+        assert!(proposed.is_none_or(sets), "{proposed:?}");
+    }
+    // PyTorch before 2.1 ends at once where it is told of segments that grow.
+    let old = remedies("fragmentation-oom/pytorch-1.12-reserved-much-larger");
+    assert!(old.iter().flat_map(|remedy| &remedy.changes).all(|change| change.to.as_deref() != Some("expandable_segments:True")), "{old:?}");
+    assert_eq!(named(&old, "unsplit-blocks").changes[0].to.as_deref(), Some("max_split_size_mb:128"));
+}
+
 /// What a fit says is what its figures say.
 #[test]
 fn fits_agree_with_their_figures() {

@@ -252,8 +252,8 @@ impl Case {
             }
             if fact.kind == FactKind::RunStart {
                 let mark = (fact.rule.clone(), fact.place.origin);
-                let failed_before_any_start =
-                    |r: usize| !self.runs[r].has_start && self.runs[r].facts.iter().any(|&i| self.facts[i].kind.is_failure());
+                let is_failed = |fact: &Fact| fact.kind.is_failure() && !fact.is_step();
+                let failed_before_any_start = |r: usize| !self.runs[r].has_start && self.runs[r].facts.iter().any(|&i| is_failed(&self.facts[i]));
                 let again = run.is_some_and(|r| {
                     self.runs[r].ended.is_some() || failed_before_any_start(r) || starts.get(&r).is_some_and(|seen| seen.contains(&mark))
                 });

@@ -273,76 +273,114 @@ fn is_of_a_client(fact: &Fact) -> bool {
         || fact.kind == FactKind::Overload && fact.repeats < 3
 }
 
-fn judge<'c>(case: &'c Case, run_index: usize, run: &'c Run, episode: &Episode) -> Option<Verdict> {
-    let facts = &case.facts;
-    let engine = case.engine_of(run.container.as_deref());
-    let mut candidates: Vec<usize> = episode.facts.iter().copied().filter(|&i| facts[i].kind.is_failure()).collect();
-    let was_up = episode.served_after || run.ready.is_some_and(|ready| episode.facts.first().is_some_and(|&first| ready < first));
-    let fatal = episode.facts.iter().any(|&i| ends_process(&facts[i]));
-    // A script has no clients: an exception that nobody caught ends it, also after it has answered.
-    let is_script = !is_server(engine);
-    let uncaught = is_script && candidates.last().is_some_and(|&i| facts[i].is_exception && facts[i].place.level.is_none());
-    let ended = run.ended.is_some_and(|end| facts[end].is_uncaught && episode.facts.contains(&end));
-    let died = !episode.survived && (fatal || !was_up || uncaught || ended);
+/// What an episode was to its process.
+struct Course {
+    /// The server was up before it.
+    was_up: bool,
+    /// Something says that the process is gone.
+    fatal: bool,
+    /// The process ended by it.
+    died: bool,
+    /// An order to stop came before all of it.
+    stops_first: bool,
+}
 
-    // What stands after an order to stop is the stop.
-    let told_to_stop = run.facts.iter().copied().find(|&i| matches!(facts[i].kind, FactKind::StopSignal | FactKind::OrderlyStop));
-    let is_cancelled = |fact: &Fact| fact.kind == FactKind::Symptom && fact.strength == Strength::Form;
-    let first_trouble =
-        episode.facts.iter().copied().find(|&i| !matches!(facts[i].kind, FactKind::Hint | FactKind::StopSignal) && !is_cancelled(&facts[i]));
-    let stops_first = told_to_stop.is_some_and(|stop| first_trouble.is_none_or(|trouble| stop <= trouble));
-    let at_work = told_to_stop.is_some_and(|stop| matches!(case.stages[stop], Some(Stage::Train | Stage::Download)));
+impl Course {
+    fn of(case: &Case, run: &Run, episode: &Episode) -> Course {
+        let facts = &case.facts;
+        let was_up = episode.served_after || run.ready.is_some_and(|ready| episode.facts.first().is_some_and(|&first| ready < first));
+        let fatal = episode.facts.iter().any(|&i| ends_process(&facts[i]));
+        // A script has no clients: an exception that nobody caught ends it, also after it has answered.
+        let is_script = !is_server(case.engine_of(run.container.as_deref()));
+        let last_failure = episode.facts.iter().rfind(|&&i| facts[i].kind.is_failure());
+        let uncaught = is_script && last_failure.is_some_and(|&i| facts[i].is_exception && facts[i].place.level.is_none());
+        let ended = run.ended.is_some_and(|end| facts[end].is_uncaught && episode.facts.contains(&end));
+        let is_cancelled = |fact: &Fact| fact.kind == FactKind::Symptom && fact.strength == Strength::Form;
+        let is_trouble = |&i: &usize| !matches!(facts[i].kind, FactKind::Hint | FactKind::StopSignal) && !is_cancelled(&facts[i]);
+        let first_trouble = episode.facts.iter().copied().find(is_trouble);
+        Course {
+            was_up,
+            fatal,
+            died: !episode.survived && (fatal || !was_up || uncaught || ended),
+            stops_first: told_to_stop(case, run).is_some_and(|stop| first_trouble.is_none_or(|trouble| stop <= trouble)),
+        }
+    }
+}
+
+/// The first order to stop of a run.
+fn told_to_stop(case: &Case, run: &Run) -> Option<usize> {
+    run.facts.iter().copied().find(|&i| matches!(case.facts[i].kind, FactKind::StopSignal | FactKind::OrderlyStop))
+}
+
+/// True when a server that is up answers more than it refuses, and an episode is nothing but refusals.
+fn only_refuses(case: &Case, run: &Run, course: &Course, failures: &[usize]) -> bool {
+    let facts = &case.facts;
     // Several rules may read one line.
     let mut answers: Vec<&Fact> = run.facts.iter().map(|&i| &facts[i]).filter(|f| f.kind == FactKind::RequestServed).collect();
     answers.dedup_by_key(|f| f.place.first_line);
     let served: u64 = answers.iter().map(|f| f.repeats).sum();
     let refused = run.facts.iter().filter(|&&i| facts[i].kind.is_failure() && is_of_a_client(&facts[i])).count() as u64;
-    if was_up
-        && !fatal
+    course.was_up
+        && !course.fatal
         && served > refused
-        && (candidates.len() < 3 || candidates.iter().all(|&i| facts[i].kind != FactKind::Overload))
-        && candidates.iter().all(|&i| is_of_a_client(&facts[i]))
-    {
-        return None;
+        && (failures.len() < 3 || failures.iter().all(|&i| facts[i].kind != FactKind::Overload))
+        && failures.iter().all(|&i| is_of_a_client(&facts[i]))
+}
+
+/// True when a run had done its work before the order to stop: what stands after that is the stop.
+fn stopped_in_order(case: &Case, run: &Run, episode: &Episode, course: &Course) -> bool {
+    let at_work = told_to_stop(case, run).is_some_and(|stop| matches!(case.stages[stop], Some(Stage::Train | Stage::Download)));
+    let killed_in_the_end = episode.facts.iter().any(|&i| exit_signal(&case.facts[i]) == Some(9));
+    // A script that has all its answers takes its engine down itself.
+    let had_answered = run.ready.is_some() || run.facts.iter().any(|&i| case.facts[i].event.as_deref() == Some("generation-finished"));
+    course.stops_first && had_answered && !at_work && !killed_in_the_end
+}
+
+fn is_swallowed_capture(fact: &Fact) -> bool {
+    fact.kind == FactKind::CaptureFailed || fact.kind == FactKind::OutOfMemory && fact.stage == Some(Stage::Capture)
+}
+
+/// The facts of an episode that may be its root, the likeliest first; none where it is no incident.
+fn candidates(case: &Case, run: &Run, episode: &Episode, course: &Course) -> Vec<usize> {
+    let facts = &case.facts;
+    let mut candidates: Vec<usize> = episode.facts.iter().copied().filter(|&i| facts[i].kind.is_failure()).collect();
+    if only_refuses(case, run, course, &candidates) || stopped_in_order(case, run, episode, course) {
+        return Vec::new();
     }
     // What single requests asked for wrongly breaks no server that is up: what broke it is something else, if there is such.
-    if was_up && candidates.iter().any(|&i| !is_of_a_client(&facts[i]) && standing(&facts[i]) <= 2) {
+    if course.was_up && candidates.iter().any(|&i| !is_of_a_client(&facts[i]) && standing(&facts[i]) <= 2) {
         candidates.retain(|&i| !is_of_a_client(&facts[i]));
     }
+    // A script goes on after a step that failed: what ended it is said later.
+    let last_cause = candidates.iter().copied().rfind(|&i| !facts[i].is_step() && (facts[i].is_uncaught || standing(&facts[i]) <= 2));
+    candidates.retain(|&i| !facts[i].is_step() || !episode.survived && last_cause.is_none_or(|last| last < i));
     // A launcher that takes down what is left, because a child has failed, kills it.
     let takedown = episode.facts.iter().copied().find(|&i| facts[i].kind == FactKind::Symptom && facts[i].word("then") == Some("kills"));
     candidates.retain(|&i| !is_kill(&facts[i]) || takedown.is_none_or(|told| i < told));
-    let killed_in_the_end = episode.facts.iter().any(|&i| exit_signal(&facts[i]) == Some(9));
-    // A script that has all its answers takes its engine down itself.
-    let had_answered = run.ready.is_some() || run.facts.iter().any(|&i| facts[i].event.as_deref() == Some("generation-finished"));
-    if stops_first && had_answered && !at_work && !killed_in_the_end {
-        return None;
-    }
     let explained = candidates.iter().any(|&i| facts[i].strength >= Strength::Weak);
-    if !explained && died && !stops_first {
-        candidates = unexplained(case, run, episode, candidates, fatal);
+    if !explained && course.died && !course.stops_first {
+        candidates = unexplained(case, run, episode, candidates, course.fatal);
     }
-    if stops_first || candidates.is_empty() && died {
+    if course.stops_first || candidates.is_empty() && course.died {
         candidates = episode.facts.iter().copied().filter(|&i| facts[i].kind == FactKind::StopSignal).collect();
     }
-    if candidates.is_empty() {
-        return None;
-    }
     // A failure that the process got over before it came up was a fallback.
-    let is_swallowed_capture =
-        |&i: &usize| facts[i].kind == FactKind::CaptureFailed || facts[i].kind == FactKind::OutOfMemory && facts[i].stage == Some(Stage::Capture);
-    let swallowed_capture = episode.survived && candidates.iter().any(is_swallowed_capture);
-    if episode.survived && !was_up && !swallowed_capture {
-        return None;
-    }
+    let is_fallback = episode.survived && !course.was_up && !candidates.iter().any(|&i| is_swallowed_capture(&facts[i]));
     let unexplained_form = candidates.iter().all(|&i| facts[i].strength == Strength::Form && !facts[i].is_exception);
-    if unexplained_form && !died {
-        return None;
+    if is_fallback || unexplained_form && !course.died {
+        return Vec::new();
     }
     // Who stopped it, if somebody says so, is more than that it was stopped.
     let is_mute = |fact: &Fact| fact.kind == FactKind::StopSignal && fact.word("reason").is_none();
     candidates
         .sort_by_key(|&i| (standing(&facts[i]), is_mute(&facts[i]), facts[i].place.first_line, facts[i].place.part, Reverse(facts[i].priority)));
+    candidates
+}
+
+fn judge<'c>(case: &'c Case, run_index: usize, run: &'c Run, episode: &Episode) -> Option<Verdict> {
+    let facts = &case.facts;
+    let course = Course::of(case, run, episode);
+    let candidates = candidates(case, run, episode, &course);
     let first = said_by_the_engine(case, &candidates).or(candidates.first().copied())?;
     // Of the copies of one message the most complete is decisive.
     let same = |i: usize| facts[i].kind == facts[first].kind && standing(&facts[i]) == standing(&facts[first]);
@@ -361,87 +399,26 @@ fn judge<'c>(case: &'c Case, run_index: usize, run: &'c Run, episode: &Episode) 
         situation
     };
     let situation = at_start(situation(case, run, root, first), first);
-    let claimed = claims(&situation);
-    let (cause, weight) = claimed.first().map(|(cause, claim)| (*cause, claim.weight))?;
-    let mut contributing: Vec<Contributing> = claimed
-        .into_iter()
-        .skip(1)
-        .filter(|(other, _)| other.id != "unknown" && other.id != "internal-error")
-        .map(|(other, claim)| Contributing { cause: other.id, confidence: round(claim.weight.min(0.6)), reason: claim.reason })
-        .collect();
-    let mut proof = vec![root];
-    let mut context = Vec::new();
-    let mut symptoms = Vec::new();
-    for &i in &episode.facts {
-        if i == root {
-            continue;
-        }
-        let fact = &facts[i];
-        if !fact.kind.is_failure() {
-            match fact.kind {
-                FactKind::Hint => context.push(i),
-                FactKind::StopSignal if facts[root].kind == FactKind::StopSignal && fact.word("reason").is_some() => proof.push(i),
-                _ => symptoms.push(i),
-            }
-            continue;
-        }
-        let own = at_start(situation_of(case, run, i), i);
-        let best = claims(&own).into_iter().next().map(|(cause, claim)| (cause, claim.weight));
-        match best {
-            Some((other, _))
-                if other.id == cause.id && fact.strength >= Strength::Weak
-                    || is_copy(&facts[root], fact)
-                    || is_refusal_behind(&facts[root], fact) && !case.are_of_two_ranks(&facts[root], fact) =>
-            {
-                proof.push(i)
-            }
-            Some((other, other_weight)) => {
-                symptoms.push(i);
-                // A kernel that faults on another rank does not follow from what this one says.
-                let may_follow = fact.kind.may_follow() && !(fact.kind == FactKind::KernelFault && case.are_of_two_ranks(&facts[root], fact));
-                let competes = standing(fact) <= 2 && other.id != "unknown" && !may_follow;
-                if competes && contributing.iter().all(|c| c.cause != other.id) {
-                    let reason = format!("line {} says so in its own right", fact.place.first_line);
-                    contributing.push(Contributing { cause: other.id, confidence: round((other_weight * 0.5).min(0.5)), reason });
-                }
-            }
-            None => symptoms.push(i),
-        }
-    }
-    for &i in context.iter() {
-        if let Some(kind) = facts[i].hints
-            && facts[i].strength != Strength::Demoted
-        {
-            let other = CAUSES.iter().find(|c| c.kinds.contains(&kind));
-            if let Some(other) = other
-                && other.id != cause.id
-                && contributing.iter().all(|c| c.cause != other.id)
-            {
-                let reason = format!("line {} points to it", facts[i].place.first_line);
-                contributing.push(Contributing { cause: other.id, confidence: 0.3, reason });
+    let mut claimed = claims(&situation).into_iter();
+    let (cause, weight) = claimed.next().map(|(cause, claim)| (cause, claim.weight))?;
+    let helped = claimed.filter(|(other, _)| other.id != "unknown" && other.id != "internal-error");
+    let helped = helped.map(|(other, claim)| Contributing { cause: other.id, confidence: round(claim.weight.min(0.6)), reason: claim.reason });
+    let mut roles = Roles { proof: vec![root], context: Vec::new(), symptoms: Vec::new(), contributing: helped.collect() };
+    for &i in episode.facts.iter().filter(|&&i| i != root) {
+        if facts[i].kind.is_failure() {
+            let claim = claims(&at_start(situation_of(case, run, i), i)).into_iter().next();
+            roles.assign(case, root, cause, i, claim, course.was_up);
+        } else {
+            match facts[i].kind {
+                FactKind::Hint => roles.context.push(i),
+                FactKind::StopSignal if facts[root].kind == FactKind::StopSignal && facts[i].word("reason").is_some() => roles.proof.push(i),
+                _ => roles.symptoms.push(i),
             }
         }
     }
-    // Ollama's server outlives its runners.
-    let is_outlived = |fact: &Fact| &*fact.rule == "web-5xx" || fact.ends == Some(Ends::Request) || fact.word("process") == Some("runner");
-    let answered = engine == Some("ollama") && episode.facts.iter().any(|&i| is_outlived(&facts[i]));
-    let one_request = answered || episode.facts.iter().any(|&i| facts[i].ends == Some(Ends::Request)) && !fatal;
-    let impact = if died && !one_request {
-        Impact::ProcessDied
-    } else if swallowed_capture {
-        Impact::Degraded
-    } else {
-        Impact::RequestsFailed
-    };
-    // An answer with an error stands for one request, however many lines speak of it.
-    let refused = episode.facts.iter().filter(|&&i| matches!(&*facts[i].rule, "web-5xx" | "ollama-gin-500")).count() as u64;
-    let occurrences = if impact == Impact::ProcessDied {
-        1
-    } else if answered && refused > 0 {
-        refused
-    } else {
-        proof.iter().map(|&i| facts[i].repeats).max().unwrap_or(1).max(count_distinct(case, &proof))
-    };
+    roles.heed_hints(case, cause);
+    let (impact, occurrences) = impact(case, run, episode, &course, &candidates, &roles.proof);
+    let Roles { proof, context, symptoms, contributing } = roles;
     Some(Verdict {
         cause,
         confidence: round(weight),
@@ -458,6 +435,77 @@ fn judge<'c>(case: &'c Case, run_index: usize, run: &'c Run, episode: &Episode) 
         is_lower_bound: false,
         contributing,
     })
+}
+
+/// What the facts of an episode are to its verdict.
+struct Roles {
+    proof: Vec<usize>,
+    context: Vec<usize>,
+    symptoms: Vec<usize>,
+    contributing: Vec<Contributing>,
+}
+
+impl Roles {
+    /// Another failure than the root: one more proof, or a symptom, which may be of a cause in its own right.
+    fn assign(&mut self, case: &Case, root: usize, cause: &'static Cause, index: usize, claim: Option<(&'static Cause, Claim)>, was_up: bool) {
+        let (root, fact) = (&case.facts[root], &case.facts[index]);
+        let Some((other, claim)) = claim else {
+            self.symptoms.push(index);
+            return;
+        };
+        if other.id == cause.id && fact.strength >= Strength::Weak
+            || is_copy(root, fact)
+            || is_refusal_behind(root, fact) && !case.are_of_two_ranks(root, fact)
+        {
+            self.proof.push(index);
+            return;
+        }
+        self.symptoms.push(index);
+        // A kernel that faults on another rank does not follow from what this one says.
+        let may_follow = fact.kind.may_follow() && !(fact.kind == FactKind::KernelFault && case.are_of_two_ranks(root, fact));
+        // What a client was refused took no part in what broke the server.
+        let is_refusal = was_up && is_of_a_client(fact);
+        if standing(fact) <= 2 && other.id != "unknown" && !may_follow && !is_refusal {
+            let reason = format!("line {} says so in its own right", fact.place.first_line);
+            self.contributed(other, round((claim.weight * 0.5).min(0.5)), reason);
+        }
+    }
+
+    /// Hints at other causes.
+    fn heed_hints(&mut self, case: &Case, cause: &'static Cause) {
+        for fact in self.context.clone().into_iter().map(|i| &case.facts[i]).filter(|fact| fact.strength != Strength::Demoted) {
+            let hinted = fact.hints.and_then(|kind| CAUSES.iter().find(|other| other.kinds.contains(&kind)));
+            if let Some(other) = hinted.filter(|other| other.id != cause.id) {
+                self.contributed(other, 0.3, format!("line {} points to it", fact.place.first_line));
+            }
+        }
+    }
+
+    fn contributed(&mut self, cause: &'static Cause, confidence: f64, reason: String) {
+        if self.contributing.iter().all(|known| known.cause != cause.id) {
+            self.contributing.push(Contributing { cause: cause.id, confidence, reason });
+        }
+    }
+}
+
+/// What an episode did, and how often.
+fn impact(case: &Case, run: &Run, episode: &Episode, course: &Course, candidates: &[usize], proof: &[usize]) -> (Impact, u64) {
+    let facts = &case.facts;
+    // Ollama's server outlives its runners.
+    let is_outlived = |fact: &Fact| &*fact.rule == "web-5xx" || fact.ends == Some(Ends::Request) || fact.word("process") == Some("runner");
+    let answered = case.engine_of(run.container.as_deref()) == Some("ollama") && episode.facts.iter().any(|&i| is_outlived(&facts[i]));
+    let one_request = answered || episode.facts.iter().any(|&i| facts[i].ends == Some(Ends::Request)) && !course.fatal;
+    if course.died && !one_request {
+        return (Impact::ProcessDied, 1);
+    }
+    let swallowed_capture = episode.survived && candidates.iter().any(|&i| is_swallowed_capture(&facts[i]));
+    let impact = if swallowed_capture { Impact::Degraded } else { Impact::RequestsFailed };
+    // An answer with an error stands for one request, however many lines speak of it.
+    let refused = episode.facts.iter().filter(|&&i| matches!(&*facts[i].rule, "web-5xx" | "ollama-gin-500")).count() as u64;
+    if answered && refused > 0 {
+        return (impact, refused);
+    }
+    (impact, proof.iter().map(|&i| facts[i].repeats).max().unwrap_or(1).max(count_distinct(case, proof)))
 }
 
 /// What may explain a death of which no failure is known: figures that leave no room, a signal, a message that was logged

@@ -15,8 +15,9 @@ for, and at least a fifth of the device. Less than that is contributing.
 
 **Recognised by** the figures of the out-of-memory message: reserved but unallocated above the request.
 
-**Fixed by** the allocator's settings (`PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True`), by sizes that vary less (padding to
-buckets), or by `torch.cuda.empty_cache()` between phases that need different shapes.",
+**Fixed by** the allocator's settings (`PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True`, in PyTorch before 2.1
+`max_split_size_mb:128`), by sizes that vary less (padding to buckets), or by `torch.cuda.empty_cache()` between phases that
+need different shapes.",
     claim,
     headline,
     explanation,
@@ -51,7 +52,7 @@ fn explanation(s: &Situation<'_>) -> String {
 
 fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
     vec![
-        advice("expandable-segments", "Set `PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True` in the environment", "Segments then grow instead of leaving holes.", "None on Linux; not supported everywhere."),
+        advice("expandable-segments", "Set the allocator's option against pieces: `expandable_segments:True`, in PyTorch before 2.1 `max_split_size_mb:128`", "Segments then grow instead of leaving holes; before, large blocks at least stay whole.", "None on Linux; not supported everywhere."),
         advice("even-sizes", "Pad inputs to a few fixed sizes", "Blocks can be used again when sizes repeat.", "Some wasted computation."),
         advice("empty-cache", "Call `torch.cuda.empty_cache()` between phases that need different shapes", "Unused segments go back to the driver.", "Time to allocate them again."),
     ]

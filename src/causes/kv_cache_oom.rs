@@ -1,6 +1,8 @@
 //! `kv-cache-oom`.
 
 use super::*;
+use crate::case::deployment::deployment;
+use crate::memory::estimate::Version;
 use crate::units::signed_size;
 
 /// The key-value cache does not fit.
@@ -50,6 +52,12 @@ const NOTHING_LEFT: &[&str] = &["vllm-no-cache-blocks", "vllm-kv-autofit-failed"
 /// Whether weights and the profiling run fill the engine's share already, so that no length of context fits.
 fn nothing_is_left(s: &Situation<'_>) -> bool {
     s.figures.kv_available_bytes.map_or_else(|| NOTHING_LEFT.contains(&&*s.fact.rule), |bytes| bytes <= 0)
+}
+
+/// Whether the engine's profiling run is as long as the context: in vLLM before 0.8, which the log need not name.
+fn profiles_the_context(s: &Situation<'_>) -> bool {
+    let version = deployment(s.case, Some(s.run)).engine_version;
+    s.engine == Some("vllm") && version.as_deref().and_then(Version::find).is_none_or(|version| version < Version(0, 8, 0))
 }
 
 fn headline(s: &Situation<'_>) -> String {
@@ -108,7 +116,8 @@ fn explanation(s: &Situation<'_>) -> String {
             size(share.0)
         );
     } else if nothing_is_left(s) {
-        text += " Weights and the profiling run fill the share already; a shorter context helps only as far as it makes the profiling run smaller.";
+        text += " Weights and the profiling run fill the share already; a shorter context ";
+        text += if profiles_the_context(s) { "helps only as far as it makes the profiling run smaller." } else { "hardly helps." };
     }
     text + &held(s)
 }
@@ -120,20 +129,23 @@ fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
         Some("llama.cpp" | "ollama") => ("Lower the context (`-c`, `num_ctx`)", "Offload fewer layers to the device"),
         _ => ("Lower `--max-model-len`", "Raise `--gpu-memory-utilization`, if nothing else needs the device"),
     };
+    let nothing_left = nothing_is_left(s);
     let mut remedies = Vec::new();
     if ran_out_of_tokens(s) {
         remedies.push(advice("fewer-requests", "Run fewer requests at a time, with shorter prompts and answers", "All that run at one time share the cache.", "Throughput."));
-    } else if !nothing_is_left(s) {
+    } else if !nothing_left {
         remedies.push(advice("shorter-context", shorter, "One full context must fit; its cache grows with its length.", "Longer prompts and answers are refused."));
     }
     remedies.push(advice("larger-share", share, "What the engine may take above weights and activations becomes cache.", "Less room for peaks and for other programs."));
-    if nothing_is_left(s) {
-        remedies.push(advice("quantize", "Load the weights quantized", "What the weights free becomes cache.", "Some quality."));
-        remedies.push(advice("more-devices", "Split the model over more devices", "Each then holds its share of the weights.", "More hardware."));
-        remedies.push(advice("shorter-context", shorter, "It helps where the profiling run is as long as the context: in vLLM before 0.8.", "Longer prompts and answers are refused."));
-        return remedies;
+    if !nothing_left {
+        remedies.push(advice("smaller-cache", "Keep the cache in 8 bits, where the engine and card support it", "It takes half the bytes for each token.", "A little accuracy on long contexts."));
     }
-    remedies.push(advice("smaller-cache", "Keep the cache in 8 bits, where the engine and card support it", "It takes half the bytes for each token.", "A little accuracy on long contexts."));
     remedies.push(advice("quantize", "Load the weights quantized", "What the weights free becomes cache.", "Some quality."));
+    if nothing_left {
+        remedies.push(advice("more-devices", "Split the model over more devices", "Each then holds its share of the weights.", "More hardware."));
+        if profiles_the_context(s) {
+            remedies.push(advice("shorter-context", shorter, "It helps where the profiling run is as long as the context: in vLLM before 0.8.", "Longer prompts and answers are refused."));
+        }
+    }
     remedies
 }

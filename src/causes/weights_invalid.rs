@@ -35,7 +35,18 @@ fn explanation(_s: &Situation<'_>) -> String {
     "The loader found the files, and what is in them is not what the model's config promises.".to_owned()
 }
 
-fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+/// Whether the files are whole and of another model than the one that was built.
+fn is_of_another_model(s: &Situation<'_>) -> bool {
+    s.fact.word("mismatch").is_some()
+}
+
+fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
+    if is_of_another_model(s) {
+        return vec![
+            advice("matching-config", "Take configuration, weights and adapter of one model in one revision", "The files can be read; the names or shapes in them are those of another size, another revision, an adapter for another base, or a vocabulary that was extended.", "None."),
+            advice("other-release", "Load it with the release of the library that saved it", "Modules are renamed between releases.", "Another version is to be tested with what else you run."),
+        ];
+    }
     vec![
         advice("fetch-again", "Delete the file and download it again; check its size against the hub's", "An interrupted download or a git-lfs pointer looks like a file.", "Time."),
         advice("matching-config", "Check that config, weights and adapter belong to one another", "Shapes and names come from the config.", "None."),

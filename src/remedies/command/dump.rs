@@ -18,11 +18,10 @@ pub(super) fn of(case: &Case, run: Option<&Run>, deployment: &Deployment) -> Opt
     let before = |fact: &&&Fact| &*fact.rule == "given-command" || fact.place.first_line <= end;
     let is_of_engine = |fact: &&Fact| fact.arguments.as_ref().is_some_and(|arguments| arguments.engine == Some(engine));
     let dumps = if own.iter().any(is_of_engine) { own } else { all.clone() };
-    let echoed =
-        all.iter().rev().filter(before).filter(|fact| fact.rule.starts_with("command-") || &*fact.rule == "given-command").find_map(|fact| {
-            let trust = if &*fact.rule == "given-command" { Trust::User } else { Trust::Log };
-            echo(&fact.place.text, trust).filter(|command| command.engine.as_deref() == Some(engine) || trust == Trust::User)
-        });
+    let echoed = all.iter().rev().filter(before).filter(|fact| is_command_line(&fact.rule)).find_map(|fact| {
+        let trust = if &*fact.rule == "given-command" { Trust::User } else { Trust::Log };
+        echo(&fact.place.text, trust).filter(|command| command.engine.as_deref() == Some(engine) || trust == Trust::User)
+    });
     if let Some(mut command) = echoed {
         command.version = command.version.or_else(|| deployment.engine_version.clone());
         return Some(command);
@@ -41,6 +40,11 @@ pub(super) fn of(case: &Case, run: Option<&Run>, deployment: &Deployment) -> Opt
     let mut command = rebuilt?;
     command.hide_secrets().ok()?;
     Some(command)
+}
+
+/// True for a rule that reads a command line as it was typed: tables name them so.
+fn is_command_line(rule: &str) -> bool {
+    rule.starts_with("command-") || rule.ends_with("-command")
 }
 
 /// The forms of dumps.
@@ -95,12 +99,13 @@ fn echo(text: &str, trust: Trust) -> Option<Command> {
         "sglang serve ",
     ];
     starts.iter().find_map(|start| {
-        let at = text.find(start)?;
+        // The program's path is part of it.
+        let at = text.get(..text.find(start)?)?.trim_end_matches(|c: char| !c.is_whitespace() && !matches!(c, '"' | '\'' | '`' | '$' | '+')).len();
         let behind = text.get(at..)?;
         let opener = text.get(..at)?.chars().next_back();
         let behind = match opener {
             Some(quote @ ('"' | '\'' | '`')) => behind.split(quote).next()?,
-            None | Some(' ' | '\n' | '/' | '$' | '+') => behind,
+            None | Some(' ' | '\n' | '$' | '+') => behind,
             _ => return None,
         };
         Command::read(behind, trust).ok()

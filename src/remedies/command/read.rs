@@ -260,13 +260,7 @@ fn program(command: &mut Command, wrappers: Vec<Word>, words: &[Word], trust: Tr
     let own = text(0);
     let name = own.rsplit('/').next().unwrap_or_default().to_owned();
     let is_python = name.starts_with("python") && name.trim_start_matches("python").bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    // From a log, a program is taken by its name; a path could name anything.
-    if trust == Trust::Log
-        && own.contains('/')
-        && !own.starts_with("./")
-        && !["/usr/", "/opt/", "/app/"].iter().any(|start| own.starts_with(start))
-        && !is_python
-    {
+    if trust == Trust::Log && !is_usual_place(&own) {
         return Err(Problem::Unreadable("the log names a program in an unusual place".to_owned()));
     }
     if matches!(name.as_str(), "sh" | "bash" | "dash") && matches!(text(1).as_str(), "-c" | "-lc" | "-ec" | "-xc") {
@@ -320,6 +314,18 @@ fn program(command: &mut Command, wrappers: Vec<Word>, words: &[Word], trust: Tr
         None => rest.iter().map(|word| Argument { name: None, values: vec![word.clone()], joined: false, origin: Origin::Given }).collect(),
     };
     Ok(())
+}
+
+/// True for a place that a log may name a program in: wherever it was installed, but not where anybody may have put it. A
+/// shell is the system's.
+fn is_usual_place(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let is_anybodys = path.starts_with('/') && matches!(parts.as_slice(), ["tmp", ..] | ["var", "tmp", ..] | ["dev", "shm", ..]);
+    // `..` leads out of the present folder, and nowhere else.
+    let is_twisted = parts.iter().skip_while(|part| **part == ".." && !path.starts_with('/')).any(|part| *part == "..");
+    let is_shell = matches!(parts.last(), Some(&("sh" | "bash" | "dash")));
+    let is_own_shell = is_shell && path.contains('/') && !["/bin/", "/usr/bin/"].iter().any(|folder| path.starts_with(folder));
+    !is_anybodys && !is_twisted && !is_own_shell
 }
 
 fn is_flag(word: &Word) -> bool {

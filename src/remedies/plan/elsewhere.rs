@@ -1,13 +1,16 @@
 //! What is left when the setup cannot be changed enough: a smaller model, another version, another engine, another device.
 
 use super::ground::Ground;
-use super::memory::{SURE, USEFUL, fit_of, proof};
+use super::memory::{SURE, USEFUL, fit_of};
 use super::{Occasion, Plan, Words, sentence};
+use crate::case::deployment::deployment;
 use crate::causes::advice;
 use crate::memory::estimate::engine::Version;
 use crate::memory::estimate::{Engine, Estimate, Setup, Verdict, check, estimate, formats, margin};
+use crate::memory::format::Method;
 use crate::memory::{Bytes, Device, Model, catalogue};
 use crate::post_mortem::{Change, Fit, Remedy};
+use crate::remedies::command::Command;
 use crate::units::size;
 
 /// Sizes of memory that cards for servers and desks are sold with, in GiB.
@@ -16,8 +19,9 @@ const SIZES: [u64; 10] = [12, 16, 24, 32, 48, 80, 96, 141, 180, 288];
 /// What the engine holds while it casts 16-bit weights is another thing than what it holds after: where the result has
 /// room, weights that are small already, another version, or more devices help.
 pub(super) fn cast_while_loading(occasion: &Occasion<'_>, ground: &Ground) -> Option<Vec<Remedy>> {
-    let casts = ground.setup.quantization.is_some() && !ground.model.quantization.is_some();
-    if !casts || !matches!(ground.engine, Engine::Vllm | Engine::Sglang) {
+    // bitsandbytes makes each tensor small as it comes.
+    let casts = ground.setup.quantization.and_then(|asked| asked.method).is_some_and(|method| !matches!(method, Method::Bnb4 { .. } | Method::Bnb8));
+    if !casts || ground.model.quantization.is_some() || !matches!(ground.engine, Engine::Vllm | Engine::Sglang) {
         return None;
     }
     let word = occasion.deployment.quantization.as_deref().unwrap_or("8 bits");
@@ -29,7 +33,7 @@ pub(super) fn cast_while_loading(occasion: &Occasion<'_>, ground: &Ground) -> Op
         ..advice(
             "quantized-checkpoint",
             format!("Serve a checkpoint that is stored in {word}, if one is published, instead of casting this one"),
-            format!("{} Cast while loading, the 16-bit weights are on the device as well. {}", sentence(&fit), proof(ground.engine)),
+            format!("{} Cast while loading, the 16-bit weights are on the device as well.", sentence(&fit)),
             "A download; its quality is that of its quantization.",
         )
     }];
@@ -64,24 +68,24 @@ pub(super) fn cast_while_loading(occasion: &Occasion<'_>, ground: &Ground) -> Op
     Some(remedies)
 }
 
-/// What a later run changed, where that is what the log says of the setup.
+/// The command of a later run that came up, where it is another one.
 pub(super) fn as_last_run(occasion: &Occasion<'_>, ground: &Ground) -> Option<Vec<Remedy>> {
-    let situation = occasion.situation;
-    let mut later = situation.case.runs.iter().skip_while(|run| !std::ptr::eq(*run, situation.run)).skip(1);
-    if !later.any(|run| run.ready.is_some()) {
+    let (case, failed) = (occasion.situation.case, occasion.situation.run);
+    let later = case.runs.iter().skip_while(|run| !std::ptr::eq(*run, failed)).skip(1);
+    let run = later.filter(|run| run.container == failed.container && run.ready.is_some()).last()?;
+    let print = |command: &Command| command.print(occasion.shell, &ground.circumstances).ok();
+    let command = Command::of(case, Some(run), &deployment(case, Some(run)), None).as_ref().and_then(print);
+    // Where the run that failed says nothing of itself, what is known of it is what the later one says.
+    let speaks_for_itself = failed.facts.iter().any(|&i| case.facts[i].arguments.is_some());
+    if speaks_for_itself && command.is_some() && command == occasion.command.and_then(print) {
         return None;
     }
-    let e = estimate(&ground.model, &ground.device, &ground.setup);
-    // That it came up is known; what it needs is only computed.
-    let fit = e.probability.filter(|p| *p >= 0.5).map(|p| fit_of(&e, p));
-    let command = occasion.command.and_then(|command| command.print(occasion.shell, &ground.circumstances).ok());
-    let words = advice("as-last-run", "Keep what the last run of this log changed", "It came up so.", "That of the change.");
-    Some(vec![Remedy { command, fit, ..words }])
+    Some(vec![Remedy { command, ..advice("as-last-run", "Keep what the last run of this log changed", "It came up so.", "That of the change.") }])
 }
 
 /// Weights that do not fit, of a model of which no more than the size is known.
 pub(super) fn by_size(occasion: &Occasion<'_>) -> Option<Plan> {
-    let engine: Engine = occasion.deployment.engine.as_deref().filter(|name| matches!(*name, "vllm" | "tgi" | "sglang"))?.parse().ok()?;
+    let engine = occasion.server()?;
     let model = Model::find(occasion.deployment.model.as_deref()?, &catalogue::UserCatalogue::default()).ok()?;
     if occasion.cause != "weight-oom" || model.shape.is_some() || model.quantization.is_some() || occasion.deployment.quantization.is_some() {
         return None;
@@ -136,7 +140,7 @@ pub(super) fn sibling(occasion: &Occasion<'_>, ground: &Ground) -> Option<Remedy
     let words = Words {
         id: "smaller-model",
         title: format!("Take the smaller model {}", other.id),
-        rationale: format!("{} {}", sentence(&fit), proof(ground.engine)),
+        rationale: sentence(&fit),
         tradeoff: "Quality: it knows less.",
     };
     let circumstances = occasion.circumstances(Some(&ground.device.arch), Some(&other));

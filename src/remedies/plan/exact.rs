@@ -13,6 +13,7 @@ use crate::memory::catalogue::UserCatalogue;
 use crate::memory::estimate::Verdict;
 use crate::memory::format::Dtype;
 use crate::post_mortem::{Fit, Phase, Remedy};
+use crate::remedies::command::Form;
 
 /// The fixes that are known, those that run first.
 pub(super) fn plan(occasion: &Occasion<'_>) -> Vec<Remedy> {
@@ -45,7 +46,6 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Vec<Remedy> {
         "integer-overflow" => vec![numbers::other_numerics(occasion)],
         "nan-logits" => vec![numbers::more_range(occasion)],
         "graph-capture-oom" if occasion.engine() == "tgi" => vec![no_graphs(occasion)],
-        "fragmentation-oom" => vec![numbers::segments(occasion)],
         "meta-tensor-offload" | "quantized-offload-refused" => vec![super::script::on_one_device(occasion)],
         _ => Vec::new(),
     };
@@ -79,12 +79,6 @@ pub(super) fn useless(occasion: &Occasion<'_>) -> Vec<&'static str> {
     if occasion.cause == "gpu-occupied" && occasion.engine() == "vllm" && too_large() == Some(true) { vec!["smaller-share"] } else { Vec::new() }
 }
 
-impl Occasion<'_> {
-    fn engine(&self) -> &str {
-        self.deployment.engine.as_deref().unwrap_or_default()
-    }
-}
-
 /// Changes of flags that memory does not decide.
 fn fix(occasion: &Occasion<'_>, words: Words, changes: &[(&str, &str)]) -> Option<Remedy> {
     occasion.changed(words, changes, &occasion.circumstances(None, None))
@@ -96,9 +90,10 @@ fn aid(words: Words, command: Option<String>) -> Remedy {
     Remedy { command, ..crate::causes::advice(id, title, rationale, tradeoff) }
 }
 
-/// A variable of the environment, where there is a command to put it into.
+/// A variable of the environment, where there is a command to put it into. Code that was put together from a model's name is
+/// not what the user ran.
 fn environment(occasion: &Occasion<'_>, words: Words, variable: (&str, &str)) -> Option<Remedy> {
-    occasion.command?;
+    occasion.command.filter(|command| command.form != Form::Python)?;
     fix(occasion, words, &[variable])
 }
 

@@ -9,31 +9,28 @@ pub(super) fn follow_up(occasion: &Occasion<'_>, remedies: &mut [Remedy]) {
     let titles: Vec<String> = remedies.iter().map(|remedy| remedy.title.clone()).collect();
     for (at, remedy) in remedies.iter_mut().enumerate() {
         remedy.verify = verify(occasion, remedy);
-        let next = titles.get(at + 1).map(|title| format!("Try next: {}.", title.trim_end_matches('.')));
-        let measured = remedy.fit.is_some().then_some("Read the new log with this tool: its figures show how much is missing.");
-        let last = || last_resort(occasion.cause).to_owned();
-        remedy.otherwise = measured.into_iter().map(str::to_owned).chain(Some(next.unwrap_or_else(last))).collect::<Vec<_>>().join(" ");
+        let measured = if remedy.fit.is_some() { "Read the new log with this tool: its figures show how much is missing. " } else { "" };
+        let last = last_resort(occasion.cause);
+        remedy.otherwise = match titles.get(at + 1) {
+            Some(next) => format!("{measured}Try next: {}.", next.trim_end_matches('.')),
+            None if last.starts_with(measured.trim_end()) => last.to_owned(),
+            None => format!("{measured}{last}"),
+        };
     }
 }
 
-/// How to see that it worked. What a planner says of it in its own words stands for it.
-fn verify(occasion: &Occasion<'_>, remedy: &mut Remedy) -> String {
-    const OWN: &str = "It worked when ";
-    if let Some(at) = remedy.rationale.find(OWN) {
-        let own = remedy.rationale.split_off(at).split_off(OWN.len());
-        remedy.rationale.truncate(remedy.rationale.trim_end().len());
-        return capital(&own) + &memory(occasion, remedy);
-    }
+/// How to see that it worked.
+fn verify(occasion: &Occasion<'_>, remedy: &Remedy) -> String {
     match of_remedy(&remedy.id).or_else(|| of_cause(occasion.cause)) {
         Some(words) => words.to_owned() + &memory(occasion, remedy),
+        None if is_placed_whole(remedy) => "`model.hf_device_map` names no cpu and no disk.".to_owned() + &memory(occasion, remedy),
         None => came_up(occasion) + &memory(occasion, remedy),
     }
 }
 
-/// The sentence with a capital at its front.
-fn capital(sentence: &str) -> String {
-    let mut chars = sentence.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+/// Whether a device map is to put all of the model on devices.
+fn is_placed_whole(remedy: &Remedy) -> bool {
+    remedy.fit.is_some() && remedy.changes.iter().any(|change| change.flag == "device_map")
 }
 
 /// What shows that a thing was put right that is not the server.

@@ -83,13 +83,12 @@ impl<'o> Ground<'o> {
     fn of(occasion: &'o Occasion<'o>) -> Option<Ground<'o>> {
         let d = occasion.deployment;
         let name = d.engine.as_deref().filter(|name| matches!(*name, "llama.cpp" | "ollama"))?;
-        let version = d.engine_version.as_deref().or(occasion.command.and_then(|command| command.version.as_deref()));
         let model = d.model.as_deref().and_then(|name| Model::find(name, &UserCatalogue::default()).ok()).filter(|model| model.shape.is_some());
         let f = &occasion.situation.figures;
         let mut g = Ground {
             occasion,
             is_ollama: name == "ollama",
-            version: version.and_then(|text| Version::find(text).or_else(|| Some(Version(text.parse().ok()?, 0, 0)))),
+            version: occasion.version().and_then(|text| Version::find(text).or_else(|| Some(Version(text.parse().ok()?, 0, 0)))),
             length: f.max_model_len.or(d.max_model_len).filter(|length| *length > 0),
             layers: None,
             held: None,
@@ -169,12 +168,11 @@ impl<'o> Ground<'o> {
 
     /// A remedy with its command where the form has a place for it.
     fn make(&self, id: &'static str, title: String, why: &str, price: &'static str, changes: &[(&str, &str)], fit: Option<Fit>) -> Option<Remedy> {
-        let proof = if self.is_ollama { "`ollama ps` shows what runs on the device." } else { "It worked when the log says `server is listening`." };
         let guess = " The log does not say what was missing: half a GiB is reckoned with.";
         let guess = if self.occasion.situation.figures.tried_bytes.is_none() { guess } else { "" };
         let rationale = match &fit {
-            Some(fit) => format!("{}{guess} {why} {proof}", sentence(fit)),
-            None => format!("{why} {proof}"),
+            Some(fit) => format!("{}{guess} {why}", sentence(fit)),
+            None => why.to_owned(),
         };
         // Parameters of a model stand in its Modelfile or in the request, not in the server's command.
         let of_model = changes.iter().all(|(flag, _)| flag.starts_with(|c: char| c.is_ascii_lowercase()));
@@ -200,7 +198,7 @@ impl<'o> Ground<'o> {
 fn shorter_context(g: &Ground) -> Option<Remedy> {
     let Some(now) = g.length else {
         // Somebody asked for more than there is, and the log does not show for how much.
-        return matches!(g.occasion.cause, "kv-cache-oom" | "host-oom").then(|| limited(g, 2 * USEFUL, None))?;
+        return matches!(g.occasion.cause, "kv-cache-oom" | "host-oom").then(|| limited(g, 2 * USEFUL, None)).flatten();
     };
     if now <= USEFUL {
         return None;

@@ -44,7 +44,7 @@ impl Ground {
     pub fn of(occasion: &Occasion<'_>) -> Option<Ground> {
         let d = occasion.deployment;
         let figures = &occasion.situation.figures;
-        let engine: Engine = d.engine.as_deref().filter(|name| matches!(*name, "vllm" | "tgi" | "sglang"))?.parse().ok()?;
+        let engine = occasion.server()?;
         let model = Model::find(d.model.as_deref()?, &UserCatalogue::default()).ok().filter(|model| model.shape.is_some())?;
         let device = device(occasion)?;
         let setup = setup(occasion, engine, &model)?;
@@ -181,17 +181,13 @@ fn setup(occasion: &Occasion<'_>, engine: Engine, model: &Model) -> Option<Setup
         }
     };
     let fraction = occasion.value(flags.share).and_then(|value| value.parse().ok()).or(d.gpu_memory_utilization);
-    let eager = occasion.value("--enforce-eager").or_else(|| occasion.value("--disable-cuda-graph")).is_some_and(|value| value == "true")
-        || engine == Engine::Tgi && occasion.value("--cuda-graphs").is_some_and(|value| matches!(value.as_str(), "0" | "[0]"));
     let length = match engine {
         Engine::Tgi => occasion.number("--max-total-tokens").or(d.max_model_len),
         Engine::Vllm => occasion.number("--max-model-len").or(d.max_model_len),
         _ => occasion.number(flags.length),
     };
-    // A dump's names may tell the version where no line does.
-    let version = d.engine_version.as_deref().or(occasion.command.and_then(|command| command.version.as_deref()));
     Some(Setup {
-        version: version.and_then(Version::find),
+        version: occasion.version().and_then(Version::find),
         dtype: d.dtype.as_deref().and_then(Dtype::parse).filter(|dtype| dtype.bits() >= 16),
         quantization,
         cache: word("--kv-cache-dtype").as_deref().and_then(CacheFormat::parse),
@@ -202,7 +198,7 @@ fn setup(occasion: &Occasion<'_>, engine: Engine, model: &Model) -> Option<Setup
         pipeline_parallel: occasion.number("--pipeline-parallel-size").unwrap_or(1).clamp(1, 64),
         fraction,
         offloaded: occasion.number("--cpu-offload-gb").map_or(Bytes::ZERO, |gib| Bytes::gib(gib.min(4096))),
-        eager,
+        eager: occasion.is_eager(),
         ..Setup::new(engine)
     })
 }

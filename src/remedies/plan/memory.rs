@@ -4,8 +4,8 @@
 //! that fit, the ones that lose least are taken, each with a set of moves that none before it is a part of.
 
 use super::ground::Ground;
-use super::moves::{Move, context, is_before_three, moves, room_beside};
-use super::{Occasion, Plan, Words, elsewhere, sentence};
+use super::moves::{Move, context, is_before_three, is_of_weights, moves, room_beside};
+use super::{Occasion, Plan, Words, capital, elsewhere, sentence};
 use crate::causes::advice;
 use crate::memory::Bytes;
 use crate::memory::estimate::{Engine, Estimate, Setup, check};
@@ -76,7 +76,7 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Option<Plan> {
         // More moves than one before, for nothing that is worth it.
         let is_more = |(before, shorter): &(Vec<&str>, u64)| before.iter().all(|id| ids.contains(id)) && length * 3 < *shorter * 4;
         // The last place is for one that keeps weights and devices as they are, if only just.
-        let keeps = |ids: &[&str]| !ids.iter().any(|id| id.starts_with("quanti") || matches!(*id, "split" | "pipeline" | "cpu-offload"));
+        let keeps = |ids: &[&str]| !ids.iter().any(|id| is_of_weights(id));
         let is_kept_free = remedies.len() + 1 == PLANNED && !taken.iter().any(|(ids, _)| keeps(ids)) && found.iter().any(|one| keeps(&one.ids()));
         if taken.iter().any(is_more) || is_kept_free && !keeps(&ids) {
             continue;
@@ -148,7 +148,7 @@ fn attempt(ground: &Ground, mut moves: Vec<Move>) -> Option<Found> {
         (one.apply)(&mut setup, one.value);
     }
     // Nothing but fewer bytes of weights helps weights.
-    if ground.weights_fail && !moves.iter().any(|m| m.is_of_weights()) {
+    if ground.weights_fail && !moves.iter().any(|m| is_of_weights(m.id)) {
         return None;
     }
     // A share that leaves no room for what lies beside it fails whatever else is changed.
@@ -230,7 +230,7 @@ fn remedy(occasion: &Occasion<'_>, ground: &Ground, found: &Found) -> Option<Rem
         *first = capital(first);
     }
     let missing = if ground.version.is_none() { " The log names no version: the flags are those of all recent ones." } else { "" };
-    let rationale = format!("{} {}{missing}", sentence(&fit), proof(ground.engine));
+    let rationale = format!("{}{missing}", sentence(&fit));
     let price = found.moves.iter().max_by_key(|m| m.loss).map_or("", |m| m.price);
     let price = match found.moves.iter().any(|m| m.id == "shorter-context") && found.moves.len() > 1 {
         true if price.is_empty() => "Longer prompts and answers are refused.",
@@ -290,19 +290,4 @@ pub(super) fn fit_of(e: &Estimate, probability: f64) -> Fit {
         // No estimate is certain.
         probability: (probability.clamp(0.0, 0.99) * 100.0).round() / 100.0,
     }
-}
-
-/// How to see that it worked.
-pub(super) fn proof(engine: Engine) -> &'static str {
-    match engine {
-        Engine::Vllm => "It worked when the log says `Application startup complete`.",
-        Engine::Tgi => "It worked when the log says `Connected`.",
-        Engine::Sglang => "It worked when the log says `The server is fired up and ready to roll!`.",
-        Engine::LlamaCpp => "It worked when the log says `server is listening`.",
-    }
-}
-
-pub(super) fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

@@ -18,7 +18,7 @@ mod script;
 use crate::case::Situation;
 use crate::memory::catalogue::UserCatalogue;
 use crate::memory::device::Arch;
-use crate::memory::estimate::{Verdict, margin};
+use crate::memory::estimate::{Engine, Verdict, margin};
 use crate::memory::{Bytes, Model};
 use crate::post_mortem::{Change, Deployment, Fit, Remedy};
 use crate::remedies::command::{Command, Shell, Trust};
@@ -144,6 +144,27 @@ impl Occasion<'_> {
         self.value(flag)?.parse().ok()
     }
 
+    fn engine(&self) -> &str {
+        self.deployment.engine.as_deref().unwrap_or_default()
+    }
+
+    /// The server, where it is one that divides its device beforehand.
+    fn server(&self) -> Option<Engine> {
+        matches!(self.engine(), "vllm" | "tgi" | "sglang").then(|| self.engine().parse().ok()).flatten()
+    }
+
+    /// The engine's version: a dump's names may tell it where no line does.
+    fn version(&self) -> Option<&str> {
+        self.deployment.engine_version.as_deref().or_else(|| self.command?.version.as_deref())
+    }
+
+    /// Whether the server runs without CUDA graphs.
+    fn is_eager(&self) -> bool {
+        let is_set = |flag: &&str| self.value(flag).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        ["--enforce-eager", "--disable-cuda-graph"].iter().any(is_set)
+            || self.engine() == "tgi" && self.value("--cuda-graphs").is_some_and(|value| matches!(value.as_str(), "0" | "[0]"))
+    }
+
     /// A remedy of these changes. None if the engine would refuse the result.
     fn changed(&self, words: Words, changes: &[(&str, &str)], circumstances: &Circumstances) -> Option<Remedy> {
         let changes: Vec<Change> = changes
@@ -227,6 +248,12 @@ fn fit(needed: Bytes, limit: Bytes, margin: Bytes) -> Fit {
         // No estimate is certain.
         probability: (probability.clamp(0.0, 0.99) * 100.0).round() / 100.0,
     }
+}
+
+/// The text with a capital at its front.
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// What a fit says, in a sentence.

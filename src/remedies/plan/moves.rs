@@ -45,11 +45,9 @@ impl Names {
     }
 }
 
-impl Move {
-    /// True if fewer bytes of weights are on a device.
-    pub fn is_of_weights(&self) -> bool {
-        matches!(self.id, "split" | "pipeline" | "cpu-offload") || self.id.starts_with("quanti")
-    }
+/// True for a move, by its id, that leaves fewer bytes of weights on a device.
+pub(super) fn is_of_weights(id: &str) -> bool {
+    matches!(id, "split" | "pipeline" | "cpu-offload") || id.starts_with("quanti")
 }
 
 /// One change of the setup.
@@ -113,11 +111,14 @@ fn share(occasion: &Occasion<'_>, ground: &Ground) -> Option<Move> {
         (Engine::Vllm, "weight-oom") => now < 0.85,
         _ => false,
     };
+    if !helps {
+        return None;
+    }
     // What lies beside the share must find room.
     let most = if ground.device.total >= Bytes::gib(70) || ground.now.plan.vllm_from(Version(0, 20, 0)) { 97 } else { 95 };
     let has_room = |share: f64| ground.estimate(&Setup { fraction: Some(share), ..ground.setup.clone() }).room_beside() >= SURE;
     let to = (30..=most).rev().map(|hundredths| f64::from(hundredths) / 100.0).find(|share| has_room(*share))?;
-    (helps && now + 0.01 <= to).then(|| Move {
+    (now + 0.01 <= to).then(|| Move {
         id: "larger-share",
         flags: vec![(names.share, format!("{to:.2}"))],
         words: format!("give the engine more of the device ({} {to:.2})", names.share),

@@ -1,8 +1,9 @@
 //! Memory that ran out beside a cache that the engine had sized before: at a peak of requests, in the sampler, while
 //! graphs were captured. What was missing stands in the message, so that no model has to be known.
 
-use super::memory::USEFUL;
+use super::memory::{SURE, USEFUL};
 use super::{Occasion, Plan, Words, sentence};
+use crate::facts::FactKind;
 use crate::memory::Bytes;
 use crate::memory::estimate::Engine;
 use crate::memory::estimate::engine::Version;
@@ -48,26 +49,30 @@ impl Refusal {
 
 /// The plan; none where the cause is another, or the engine divides memory differently.
 pub(super) fn plan(occasion: &Occasion<'_>) -> Option<Plan> {
-    let engine: Engine = occasion.deployment.engine.as_deref().filter(|name| matches!(*name, "vllm" | "sglang" | "tgi"))?.parse().ok()?;
+    let engine = occasion.server()?;
     let serving = occasion.situation.phase() == Some(Phase::Serve);
     let moves: &[Make] = match occasion.cause {
         // TGI takes the cache first, whatever the rest needs: only the graphs themselves are to be had.
         "graph-capture-oom" if engine == Engine::Tgi => &[no_graphs],
         "graph-capture-oom" => &[share, fewer_graphs, no_graphs],
-        "sampler-oom" => &[sequences, share, prefill, no_graphs],
+        // What a smaller prefill leaves goes to the cache: it helps where logits of prompts are asked for.
+        "sampler-oom" if serving => &[sequences, share, prefill, no_graphs],
+        "sampler-oom" => &[sequences, share, no_graphs],
         "inference-oom" => &[share, prefill, sequences, no_graphs],
         // SGLang's trial runs come after its pools as well.
         "prefill-oom" if serving || engine == Engine::Sglang => &[prefill, share, sequences, no_graphs],
         _ => return None,
     };
     let refusal = Refusal::of(occasion);
-    let remedies: Vec<Remedy> = moves.iter().filter_map(|make| make(occasion, engine, refusal.as_ref())).collect();
+    let mut remedies: Vec<Remedy> = moves.iter().filter_map(|make| make(occasion, engine, refusal.as_ref())).collect();
+    // What surely works comes first, as in the search.
+    remedies.sort_by_key(|remedy| remedy.fit.is_none_or(|fit| fit.probability < SURE));
     let settled = vec!["smaller-share", "fewer-sequences", "fewer-prefill-tokens", "fewer-graphs", "smaller-batch", "release"];
     (!remedies.is_empty()).then_some(Plan { remedies, settled })
 }
 
 fn version(occasion: &Occasion<'_>) -> Option<Version> {
-    occasion.deployment.engine_version.as_deref().or(occasion.command.and_then(|command| command.version.as_deref())).and_then(Version::find)
+    occasion.version().and_then(Version::find)
 }
 
 /// A smaller share for the engine: what its cache does not take is there for the step.
@@ -114,20 +119,28 @@ fn share(occasion: &Occasion<'_>, engine: Engine, refusal: Option<&Refusal>) -> 
 
 /// Fewer sequences at a time.
 fn sequences(occasion: &Occasion<'_>, engine: Engine, refusal: Option<&Refusal>) -> Option<Remedy> {
+    let fact = occasion.situation.fact;
+    let warmed_up = fact.number("count").filter(|_| fact.kind == FactKind::SamplerTooLarge).and_then(|n| u64::try_from(n).ok());
     let (flag, now) = match engine {
-        Engine::Vllm => ("--max-num-seqs", occasion.number("--max-num-seqs").unwrap_or(256)),
+        Engine::Vllm => ("--max-num-seqs", occasion.number("--max-num-seqs").or(warmed_up).unwrap_or(256)),
         Engine::Sglang => ("--max-running-requests", occasion.number("--max-running-requests").unwrap_or(64)),
         Engine::Tgi | Engine::LlamaCpp => return None,
     };
-    let to = (now / 4).max(1);
-    if to >= now {
-        return None;
-    }
     // What the sampler was refused is so much for each sequence.
-    let fit = refusal.filter(|_| occasion.cause == "sampler-oom").map(|refusal| refusal.after(refusal.tried.scaled(1.0 - to as f64 / now as f64)));
+    let refusal = refusal.filter(|_| occasion.cause == "sampler-oom");
+    let (to, fit) = enough([4, 16, 64].map(|part| (now / part).max(1)), now, refusal)?;
     let title = format!("Run at most {to} sequences at a time ({flag} {to})");
     let value = to.to_string();
-    make(occasion, "fewer-sequences", title, "Less throughput under load.", &[(flag, &value)], fit.filter(|fit| fit.probability >= 0.5))
+    make(occasion, "fewer-sequences", title, "Less throughput under load.", &[(flag, &value)], fit)
+}
+
+/// The first of these steps down from what there is that is likely to be enough, if what was refused shrinks with it; the
+/// first of all where nobody can tell.
+fn enough(steps: [u64; 3], now: u64, refusal: Option<&Refusal>) -> Option<(u64, Option<Fit>)> {
+    let mut steps = steps.into_iter().filter(|to| *to < now);
+    let Some(refusal) = refusal else { return Some((steps.next()?, None)) };
+    let fit = |to: u64| refusal.after(refusal.tried.scaled(1.0 - to as f64 / now as f64));
+    steps.map(|to| (to, fit(to))).find(|(_, fit)| fit.probability >= 0.5).map(|(to, fit)| (to, Some(fit)))
 }
 
 /// Fewer tokens in a prefill step.
@@ -148,10 +161,9 @@ fn prefill(occasion: &Occasion<'_>, engine: Engine, refusal: Option<&Refusal>) -
     };
     let now = occasion.number(flag).or(printed).unwrap_or(default);
     let least = if engine == Engine::Vllm { occasion.number("--max-num-seqs").unwrap_or(256).max(512) } else { 512 };
-    let to = (now / 2).max(least);
-    if to >= now {
-        return None;
-    }
+    // What was refused to a prefill grows with its tokens.
+    let refusal = refusal.filter(|_| occasion.cause == "prefill-oom");
+    let (to, fit) = enough([2, 4, 8].map(|part| (now / part).max(least)), now, refusal)?;
     let text = to.to_string();
     let input;
     let mut changes = vec![(flag, text.as_str())];
@@ -164,15 +176,12 @@ fn prefill(occasion: &Occasion<'_>, engine: Engine, refusal: Option<&Refusal>) -
         changes.push(("--max-input-tokens", &input));
     }
     let price = if whole { "Longer prompts are refused." } else { "Long prompts take more steps." };
-    // What was refused to a prefill grows with its tokens.
-    let fit = refusal.filter(|_| occasion.cause == "prefill-oom").map(|refusal| refusal.after(refusal.tried.scaled(1.0 - to as f64 / now as f64)));
-    let fit = fit.filter(|fit| fit.probability >= 0.5);
     make(occasion, "fewer-prefill-tokens", format!("Prefill at most {to} tokens at a time ({flag} {to})"), price, &changes, fit)
 }
 
 /// Graphs of fewer sizes: they are captured up to the largest batch that is to run.
 fn fewer_graphs(occasion: &Occasion<'_>, engine: Engine, refusal: Option<&Refusal>) -> Option<Remedy> {
-    if is_eager(occasion) {
+    if occasion.is_eager() {
         return None;
     }
     match engine {
@@ -193,7 +202,7 @@ fn no_graphs(occasion: &Occasion<'_>, engine: Engine, refusal: Option<&Refusal>)
         Engine::Tgi => ("--cuda-graphs", "0"),
         Engine::LlamaCpp => return None,
     };
-    if is_eager(occasion) {
+    if occasion.is_eager() {
         return None;
     }
     let f = &occasion.situation.figures;
@@ -203,12 +212,11 @@ fn no_graphs(occasion: &Occasion<'_>, engine: Engine, refusal: Option<&Refusal>)
         "graph-capture-oom" => refusal.map(|refusal| refusal.after(graphs.unwrap_or_default() + refusal.tried)),
         _ => refusal.zip(graphs).map(|(refusal, graphs)| refusal.after(graphs)),
     };
+    if fit.is_some_and(|fit| fit.probability < 0.5) {
+        return None;
+    }
     let price = "Decoding is slower, most of all with few requests at a time.";
-    make(occasion, "no-graphs", format!("Run without CUDA graphs ({flag})"), price, &[(flag, value)], fit.filter(|fit| fit.probability >= 0.5))
-}
-
-fn is_eager(occasion: &Occasion<'_>) -> bool {
-    ["--enforce-eager", "--disable-cuda-graph"].iter().any(|flag| occasion.value(flag).is_some_and(|value| value.eq_ignore_ascii_case("true")))
+    make(occasion, "no-graphs", format!("Run without CUDA graphs ({flag})"), price, &[(flag, value)], fit)
 }
 
 fn make(
@@ -223,8 +231,7 @@ fn make(
         Some(fit) => format!("{} That is for the step that failed; a larger one needs more.", sentence(fit)),
         None => "Memory ran out beside what the engine had sized its cache for; this leaves room for the peak.".to_owned(),
     };
-    let proof = "It worked when the same load passes.";
-    let words = Words { id, title, rationale: format!("{why} {proof}"), tradeoff };
+    let words = Words { id, title, rationale: why, tradeoff };
     let mut remedy = occasion.changed(words, changes, &occasion.circumstances(None, None))?;
     remedy.fit = fit;
     Some(remedy)

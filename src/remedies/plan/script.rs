@@ -7,9 +7,11 @@ use super::{Occasion, Plan, Words, sentence};
 use crate::causes::advice;
 use crate::memory::catalogue::UserCatalogue;
 use crate::memory::estimate::{Engine, Setup, estimate, formats, margin};
+use crate::memory::format::{Method, Quantization};
 use crate::memory::shape::Shape;
 use crate::memory::{Bytes, Device, Model};
 use crate::post_mortem::{Change, Fit, Phase, Remedy};
+use crate::remedies::flags::Circumstances;
 use crate::units::size;
 
 /// Bytes of a parameter that is trained with Adam in mixed precision: two for itself, two for its gradient, four for a
@@ -19,15 +21,15 @@ const TRAINED: f64 = 16.0;
 const ADAPTERS: f64 = 0.01;
 /// Tokens of a step in the smallest training that is of use.
 const STEP: u64 = 1024;
+/// The setting against pieces, as the cause's own words name it.
+const SEGMENTS: &str = "expandable-segments";
 
 /// The plan; for servers only of what PyTorch's allocator holds in pieces.
 pub(super) fn plan(occasion: &Occasion<'_>) -> Option<Plan> {
-    let engine = occasion.deployment.engine.as_deref()?;
-    if occasion.cause == "fragmentation-oom" {
-        let g = Ground { occasion, device: None, model: None };
-        return Some(Plan { remedies: vec![segments(&g)?], settled: Vec::new() });
+    if occasion.cause == "fragmentation-oom" && occasion.situation.fact.place.text.contains("CUDA out of memory") {
+        return Some(Plan { remedies: against_pieces(occasion).into_iter().collect(), settled: vec![SEGMENTS] });
     }
-    if !matches!(engine, "transformers" | "accelerate" | "bitsandbytes" | "pytorch" | "deepspeed") {
+    if !is_python(occasion) {
         return None;
     }
     let g = Ground::of(occasion);
@@ -63,8 +65,15 @@ pub(super) fn plan(occasion: &Occasion<'_>) -> Option<Plan> {
 
 /// What the model needs of a device that nobody else uses, if it fits.
 pub(super) fn alone(occasion: &Occasion<'_>) -> Option<Fit> {
-    let model = Model::find(occasion.deployment.model.as_deref()?, &UserCatalogue::default()).ok()?;
-    answering(&model, &super::ground::device(occasion)?, "none").filter(|fit| fit.probability >= 0.5)
+    if !is_python(occasion) {
+        return None;
+    }
+    Ground::of(occasion).as_it_is().filter(|fit| fit.probability >= 0.5)
+}
+
+/// Whether it is code of the user's own that runs the model.
+fn is_python(occasion: &Occasion<'_>) -> bool {
+    matches!(occasion.engine(), "transformers" | "accelerate" | "bitsandbytes" | "pytorch" | "deepspeed")
 }
 
 struct Ground<'o> {
@@ -79,23 +88,32 @@ impl<'o> Ground<'o> {
         Ground { occasion, device: super::ground::device(occasion), model: model.filter(|model| model.shape.is_some()) }
     }
 
-    /// What the process and others held when memory was refused, and what was asked for.
-    fn refused(&self) -> Option<(Bytes, Bytes, Bytes)> {
-        let f = &self.occasion.situation.figures;
-        let (tried, total) = (Bytes(f.tried_bytes?), Bytes(f.total_bytes?));
-        let held =
-            f.free_bytes.map(|free| total.saturating_sub(Bytes(free))).or(f.process_bytes.or(f.reserved_bytes).or(f.allocated_bytes).map(Bytes))?;
-        Some((held.min(total), tried, total))
-    }
-
     /// What the model takes on the device to answer one prompt.
     fn answering(&self, word: &str) -> Option<Fit> {
-        answering(self.model.as_ref()?, self.device.as_ref()?, word)
+        answering(self.model.as_ref()?, self.device.as_ref()?, formats::named_for(Engine::Tgi, word))
+    }
+
+    /// The same with the weights as they were to be loaded.
+    fn as_it_is(&self) -> Option<Fit> {
+        let asked = match self.occasion.deployment.quantization.as_deref() {
+            _ if self.is_set("load_in_4bit") => Some("nf4"),
+            _ if self.is_set("load_in_8bit") => Some("llm.int8"),
+            word => word,
+        };
+        let quantization = match asked {
+            Some(word) => Some(formats::asked(Engine::Tgi, word, self.model.as_ref()?.quantization)?),
+            None => None,
+        };
+        answering(self.model.as_ref()?, self.device.as_ref()?, quantization)
+    }
+
+    fn is_set(&self, argument: &str) -> bool {
+        self.occasion.value(argument).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
     /// Whether `from_pretrained` loads it.
     fn is_transformers(&self) -> bool {
-        matches!(self.occasion.deployment.engine.as_deref(), Some("transformers" | "accelerate" | "bitsandbytes"))
+        matches!(self.occasion.engine(), "transformers" | "accelerate" | "bitsandbytes")
     }
 
     fn shape(&self) -> Option<&Shape> {
@@ -105,17 +123,16 @@ impl<'o> Ground<'o> {
     fn is_quantized(&self) -> bool {
         self.model.as_ref().is_some_and(|model| model.quantization.is_some())
             || self.occasion.deployment.quantization.is_some()
-            || ["load_in_4bit", "load_in_8bit"].iter().any(|name| self.occasion.value(name).is_some_and(|value| value.eq_ignore_ascii_case("true")))
+            || self.is_set("load_in_4bit")
+            || self.is_set("load_in_8bit")
     }
 
     /// A remedy of arguments of `from_pretrained`, as code where the model is known to be loaded by it.
     fn loading(&self, id: &'static str, title: &str, why: &str, price: &'static str, changes: &[(&str, &str)], fit: Option<Fit>) -> Option<Remedy> {
-        let rationale = match &fit {
-            Some(fit) => format!("{} {why}", sentence(fit)),
-            None => why.to_owned(),
-        };
+        let rationale =
+            fit.as_ref().map(sentence).into_iter().chain(Some(why.to_owned())).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
         let words = Words { id, title: title.to_owned(), rationale, tradeoff: price };
-        if self.occasion.command.is_some() && self.occasion.deployment.engine.as_deref() == Some("transformers") {
+        if self.occasion.command.is_some() && self.occasion.engine() == "transformers" {
             let mut remedy =
                 self.occasion.changed(words, changes, &self.occasion.circumstances(self.device.as_ref().map(|d| &d.arch), self.model.as_ref()))?;
             remedy.fit = fit;
@@ -124,6 +141,15 @@ impl<'o> Ground<'o> {
         let Words { title, rationale, .. } = words;
         Some(Remedy { changes: set(changes), fit, ..advice(id, title, rationale, price) })
     }
+}
+
+/// What the process and others held when memory was refused, what was asked for, and what the device has.
+fn refused(occasion: &Occasion<'_>) -> Option<(Bytes, Bytes, Bytes)> {
+    let f = &occasion.situation.figures;
+    let (tried, total) = (Bytes(f.tried_bytes?), Bytes(f.total_bytes?));
+    let by_process = f.process_bytes.or(f.reserved_bytes).or(f.allocated_bytes).map(Bytes);
+    let held = f.free_bytes.map(|free| total.saturating_sub(Bytes(free))).or(by_process)?;
+    Some((held.min(total), tried, total))
 }
 
 /// Arguments that are set, whatever they were before.
@@ -137,16 +163,10 @@ fn nf4(model: &Model) -> Bytes {
     estimate(model, &Device::of_size("any", Bytes::ZERO), &setup).weights.bytes
 }
 
-/// What a model takes on a device to answer one prompt, its weights as this word says. vLLM's arithmetic without its pool
-/// is that of a script.
-fn answering(model: &Model, device: &Device, word: &str) -> Option<Fit> {
-    let setup = Setup {
-        quantization: formats::named_for(Engine::Tgi, word),
-        max_model_len: Some(USEFUL),
-        max_num_seqs: Some(1),
-        eager: true,
-        ..Setup::new(Engine::Vllm)
-    };
+/// What a model takes on a device to answer one prompt, its weights quantized so, or as they are stored. vLLM's arithmetic
+/// without its pool is that of a script.
+fn answering(model: &Model, device: &Device, quantization: Option<Quantization>) -> Option<Fit> {
+    let setup = Setup { quantization, max_model_len: Some(USEFUL), max_num_seqs: Some(1), eager: true, ..Setup::new(Engine::Vllm) };
     let e = estimate(model, device, &setup);
     let (activation, cache) = (e.activation?, e.needed_cache?);
     let parts = [e.weights.margin, activation.margin, cache.margin, margin::context(), device.margin];
@@ -157,10 +177,12 @@ fn answering(model: &Model, device: &Device, word: &str) -> Option<Fit> {
 /// nobody can say that it fits, and there is no code.
 pub(super) fn on_one_device(occasion: &Occasion<'_>) -> Option<Remedy> {
     let g = Ground::of(occasion);
-    let has_four_bits = occasion.value("load_in_4bit").is_some() || occasion.deployment.quantization.as_deref().is_some_and(|q| q.contains('4'));
-    // Files in AWQ are in 4 bits already, and are told of by the message alone.
-    let is_awq = occasion.situation.fact.place.text.contains("AWQ");
-    if !g.is_transformers() || is_awq || has_four_bits || g.model.as_ref().is_some_and(|model| model.quantization.is_some()) {
+    // Of quantized weights only those that bitsandbytes makes 8 bits of while loading can be 4 bits instead.
+    let is_other = occasion.cause == "quantized-offload-refused" && occasion.situation.fact.word("quantizer").is_none();
+    let is_in_eight = |word: &str| formats::named_for(Engine::Tgi, word).is_some_and(|asked| asked.method == Some(Method::Bnb8));
+    let asked = occasion.deployment.quantization.as_deref().filter(|word| !word.eq_ignore_ascii_case("none"));
+    let is_stored = g.model.as_ref().is_some_and(|model| model.quantization.is_some());
+    if !g.is_transformers() || is_other || is_stored || g.is_set("load_in_4bit") || asked.is_some_and(|word| !is_in_eight(word)) {
         return None;
     }
     let fit = g.answering("nf4");
@@ -204,8 +226,7 @@ fn four_bits(g: &Ground) -> Option<Remedy> {
     }
     let fit = g.answering("nf4").filter(|fit| fit.probability >= 0.5)?;
     let changes = [("load_in_4bit", "true"), ("bnb_4bit_quant_type", "nf4"), ("bnb_4bit_compute_dtype", "float16"), ("device_map", "auto")];
-    let why = "It worked when `model.hf_device_map` names no cpu and no disk.";
-    g.loading("quantize", "Load the model in 4 bits, so that all of it is on the device", why, "Some quality.", &changes, Some(fit))
+    g.loading("quantize", "Load the model in 4 bits, so that all of it is on the device", "", "Some quality.", &changes, Some(fit))
 }
 
 fn eight_bits(g: &Ground) -> Option<Remedy> {
@@ -213,9 +234,8 @@ fn eight_bits(g: &Ground) -> Option<Remedy> {
         return None;
     }
     let fit = g.answering("llm.int8").filter(|fit| fit.probability >= 0.9)?;
-    let why = "It worked when `model.hf_device_map` names no cpu and no disk.";
     let changes = [("load_in_8bit", "true"), ("device_map", "auto")];
-    g.loading("quantize-8bit", "Load the model in 8 bits", why, "A little quality; slower than 4 bits.", &changes, Some(fit))
+    g.loading("quantize-8bit", "Load the model in 8 bits", "", "A little quality; slower than 4 bits.", &changes, Some(fit))
 }
 
 /// What does not fit in the host's memory.
@@ -233,25 +253,26 @@ fn offloaded(g: &Ground) -> Option<Remedy> {
     g.loading("offload", title, why, "Speed: what lies in the host's memory is fetched for every token.", &[("device_map", "auto")], None)
 }
 
-/// A device that holds it, where none of the formats does.
+/// A device that holds it, where it fits in no format: of weights that are quantized there is no other.
 fn larger(g: &Ground) -> Option<Remedy> {
-    let helped = ["none", "llm.int8", "nf4"].into_iter().filter_map(|word| g.answering(word)).any(|fit| fit.probability >= 0.5);
-    let fit = g.answering(if g.is_quantized() { "none" } else { "nf4" })?;
-    (!helped).then(|| {
-        advice(
-            "bigger-device",
-            "Nothing on this device makes it fit: take a larger one, or several",
-            format!("In 4 bits it needs {} of {}.", size(fit.predicted_bytes), size(fit.limit_bytes)),
-            "Hardware.",
-        )
-    })
+    let (how, fit) = if g.is_quantized() { ("As it is quantized", g.as_it_is()?) } else { ("In 4 bits", g.answering("nf4")?) };
+    let fits = |fit: &Fit| fit.probability >= 0.5;
+    if fits(&fit) || !g.is_quantized() && ["none", "llm.int8"].into_iter().filter_map(|word| g.answering(word)).any(|fit| fits(&fit)) {
+        return None;
+    }
+    Some(advice(
+        "bigger-device",
+        "Nothing on this device makes it fit: take a larger one, or several",
+        format!("{how} it needs {} of {}.", size(fit.predicted_bytes), size(fit.limit_bytes)),
+        "Hardware.",
+    ))
 }
 
 /// A smaller batch, or shorter inputs: a step's tensors are smaller by as much.
 fn smaller_batch(g: &Ground) -> Option<Remedy> {
     let why = "Activations and the cache grow with the batch, the length of the inputs and the number of new tokens.";
     let price = "Throughput.";
-    let found = g.refused().and_then(|(held, tried, total)| {
+    let found = refused(g.occasion).and_then(|(held, tried, total)| {
         [2, 4, 8].into_iter().find_map(|part| {
             let one = tried.div_ceil(part);
             // What comes after it in the step is not printed.
@@ -280,7 +301,7 @@ fn attention(g: &Ground) -> Option<Remedy> {
         return None;
     }
     // Where one request is of the size of a model, it is the scores: everything else is linear in the input.
-    let large = g.refused().is_some_and(|(held, tried, _)| tried >= Bytes::gib(2) || tried.0 > held.0 / 3);
+    let large = refused(g.occasion).is_some_and(|(held, tried, _)| tried >= Bytes::gib(2) || tried.0 > held.0 / 3);
     let why = if large {
         "So large a tensor in one piece is that of attention scores as a rule, which grow with the square of the input; these kernels never hold it."
     } else {
@@ -311,7 +332,7 @@ fn four_bits_running(g: &Ground) -> Option<Remedy> {
     };
     let by_refusal = || {
         let (whole, quarter) = (weights("none")?, weights("nf4")?);
-        let (held, tried, total) = g.refused()?;
+        let (held, tried, total) = refused(g.occasion)?;
         // What was held was not all of the model otherwise.
         let freed = whole.checked_sub(quarter).filter(|_| whole <= held)?;
         Some(super::fit(held.saturating_sub(freed) + tried, total, margin::root([freed.scaled(0.05), tried.scaled(0.25), Bytes::mib(128)])))
@@ -338,7 +359,7 @@ fn no_gradients(g: &Ground) -> Option<Remedy> {
 /// What full training holds whatever the batch.
 fn trained(g: &Ground) -> Option<Bytes> {
     // Shared out over ranks or offloaded, it is less.
-    if g.occasion.deployment.engine.as_deref() == Some("deepspeed") || g.occasion.situation.has_several_ranks() {
+    if g.occasion.engine() == "deepspeed" || g.occasion.situation.has_several_ranks() {
         return None;
     }
     Some(Bytes(g.model.as_ref()?.parameters).scaled(TRAINED))
@@ -359,7 +380,7 @@ fn training_batch(g: &Ground) -> Option<Remedy> {
         );
         return Some(advice("smaller-batch", title, format!("{why} {held}"), price));
     }
-    let fit = fixed.zip(g.refused()).and_then(|(fixed, (held, tried, total))| {
+    let fit = fixed.zip(refused(g.occasion)).and_then(|(fixed, (held, tried, total))| {
         let half = (held + tried).saturating_sub(fixed).scaled(0.5);
         Some(super::fit(fixed + half, total, margin::root([half.scaled(0.3), fixed.scaled(0.1)]))).filter(|fit| fit.probability >= 0.5)
     });
@@ -413,30 +434,44 @@ fn sharded(g: &Ground) -> Option<Remedy> {
     ))
 }
 
-/// Segments that grow, where what is held unused would do.
-fn segments(g: &Ground) -> Option<Remedy> {
-    let f = &g.occasion.situation.figures;
-    let unused = Bytes(f.reserved_unallocated_bytes.or_else(|| f.reserved_bytes?.checked_sub(f.allocated_bytes?))?);
-    let (held, tried, total) = g.refused()?;
+/// The allocator's option against pieces: not where all that is held unused would not do, nor where it is set already.
+fn against_pieces(occasion: &Occasion<'_>) -> Option<Remedy> {
+    let f = &occasion.situation.figures;
+    let unused = f.reserved_unallocated_bytes.or_else(|| f.reserved_bytes?.checked_sub(f.allocated_bytes?)).map(Bytes);
     // A tenth of it stays in pieces all the same.
-    let fit = super::fit(held.saturating_sub(unused.scaled(0.9)) + tried, total, margin::root([unused.scaled(0.1), Bytes::mib(128)]));
-    if fit.probability < 0.5 {
+    let fit = unused.zip(refused(occasion)).map(|(unused, (held, tried, total))| {
+        super::fit(held.saturating_sub(unused.scaled(0.9)) + tried, total, margin::root([unused.scaled(0.1), Bytes::mib(128)]))
+    });
+    if fit.as_ref().is_some_and(|fit| fit.probability < 0.5) {
         return None;
     }
-    let title = "Let the allocator's segments grow (PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True)";
-    let why = "Segments then grow instead of leaving holes.";
-    let words = Words {
-        id: "expandable-segments",
-        title: title.to_owned(),
-        rationale: format!("{} {why}", sentence(&fit)),
-        tradeoff: "None on Linux; not supported everywhere.",
+    // PyTorch before 2.1, whose message does not name what is reserved but unallocated, refuses the newer option.
+    let (words, setting, fit) = if f.reserved_unallocated_bytes.is_some() {
+        let why = "Segments then grow instead of leaving holes.";
+        let words = Words {
+            id: SEGMENTS,
+            title: "Let the allocator's segments grow (PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True)".to_owned(),
+            rationale: fit.as_ref().map_or_else(|| why.to_owned(), |fit| format!("{} {why}", sentence(fit))),
+            tradeoff: "None on Linux; not supported everywhere.",
+        };
+        (words, "expandable_segments:True", fit)
+    } else if occasion.situation.fact.place.text.contains("max_split_size_mb") {
+        let words = Words {
+            id: "unsplit-blocks",
+            title: "Keep large blocks whole (PYTORCH_CUDA_ALLOC_CONF=max_split_size_mb:128)".to_owned(),
+            rationale: "A block above that size is not cut for a small tensor, and can be given back. How much that wins is not known \
+                        beforehand; PyTorch 2.1 and later have segments that grow, which win more."
+                .to_owned(),
+            tradeoff: "Some speed.",
+        };
+        (words, "max_split_size_mb:128", None)
+    } else {
+        return None;
     };
-    let changes = [("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")];
-    let none = || crate::remedies::flags::Circumstances::default();
-    let mut remedy = match g.occasion.command {
-        Some(_) => g.occasion.changed(words, &changes, &none())?,
-        None => advice(words.id, words.title, words.rationale, words.tradeoff),
+    let changes = [("PYTORCH_CUDA_ALLOC_CONF", setting)];
+    let remedy = match occasion.command {
+        Some(_) => occasion.changed(words, &changes, &Circumstances::default())?,
+        None => Remedy { changes: set(&changes), ..advice(words.id, words.title, words.rationale, words.tradeoff) },
     };
-    remedy.fit = Some(fit);
-    Some(remedy)
+    Some(Remedy { fit, ..remedy })
 }

@@ -230,7 +230,7 @@ pub(super) fn newer_engine(occasion: &Occasion<'_>) -> Option<Remedy> {
     let fact = occasion.situation.fact;
     let kind = text(occasion).split("model type `").nth(1).and_then(|rest| rest.split('`').next());
     let (name, since) = release_with(fact.word("architecture"), fact.word("model_type").or(kind))?;
-    let now = occasion.deployment.engine_version.as_deref().or(occasion.command.and_then(|command| command.version.as_deref()))?;
+    let now = occasion.version()?;
     if Version::parse(now)? >= Version::parse(since)? {
         return None;
     }
@@ -252,7 +252,7 @@ fn upgrade(occasion: &Occasion<'_>, words: Words, to: &str) -> Option<Remedy> {
             fix(occasion, words, &[("image", &format!("{official}:v{to}"))])
         }
         Some(Some(_)) => None,
-        Some(None) | None => Some(super::aid(words, Some(format!("pip install --upgrade 'vllm=={to}'")))),
+        Some(None) | None => Some(super::aid(words, Some(format!("python3 -m pip install --upgrade 'vllm=={to}'")))),
     }
 }
 
@@ -280,7 +280,7 @@ pub(super) fn meant_flag(occasion: &Occasion<'_>) -> Option<Remedy> {
     }
     let wrong = said.split([' ', '\'', '=', ':', '`']).find(|word| word.starts_with("--") && word.len() > 3)?;
     let table = Table::of(occasion.engine())?;
-    let version = occasion.deployment.engine_version.as_deref().and_then(Version::parse).or(table.newest().map(|(version, _)| version))?;
+    let version = occasion.version().and_then(Version::parse).or(table.newest().map(|(version, _)| version))?;
     let (meant, why) = meant(table, version, wrong)?;
     let words = Words { id: "meant-flag", title: format!("Write {meant} instead of {wrong}"), rationale: why, tradeoff: "None." };
     let value = occasion.command.and_then(|command| command.value_of_word(wrong));

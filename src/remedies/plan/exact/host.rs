@@ -54,7 +54,7 @@ fn no_swap_space(occasion: &Occasion<'_>) -> Option<Remedy> {
     }
     let command = occasion.command?;
     // From 0.8 on, nothing is kept there.
-    let version = command.version.as_deref().or(occasion.deployment.engine_version.as_deref()).and_then(Version::parse)?;
+    let version = occasion.version().and_then(Version::parse)?;
     if version >= Version::parse("0.8.0")? {
         return None;
     }

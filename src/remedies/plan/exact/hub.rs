@@ -1,6 +1,6 @@
 //! Model files: who may have them, where they come from, whether they are whole.
 
-use super::{aid, digits_after, environment, fix, is_plain_name, text};
+use super::{aid, environment, fix, is_plain_name, text};
 use crate::post_mortem::Remedy;
 use crate::remedies::command::Form;
 use crate::remedies::plan::{Occasion, Words};
@@ -100,6 +100,10 @@ fn allowance(occasion: &Occasion<'_>) -> Option<Remedy> {
 
 /// The files anew.
 pub(super) fn fetch_again(occasion: &Occasion<'_>) -> Option<Remedy> {
+    // Files that can be read and are of another model come again as they are.
+    if occasion.situation.fact.word("mismatch").is_some() {
+        return None;
+    }
     let model = occasion.deployment.model.as_deref()?;
     let words = |how: &str| Words {
         id: "fetch-again",
@@ -138,9 +142,8 @@ pub(super) fn pull_again(occasion: &Occasion<'_>) -> Option<Remedy> {
 
 /// Room for the download: how much it takes, where that is known.
 pub(super) fn room(occasion: &Occasion<'_>) -> Option<Remedy> {
-    let needed = super::weights_on_disk(occasion);
-    let there = digits_after(text(occasion), "free disk space is ").or(occasion.situation.figures.free_bytes);
-    let needed = needed?;
+    let needed = super::weights_on_disk(occasion)?;
+    let there = occasion.situation.fact.figures.free_bytes;
     let words = Words {
         id: "free-space",
         title: format!("Free at least {} on the file system of the cache", crate::units::size(needed)),

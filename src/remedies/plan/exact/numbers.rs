@@ -1,6 +1,6 @@
 //! Data types and quantizations that do not fit the card, the checkpoint, or the numbers.
 
-use super::{environment, fix, text};
+use super::{fix, text};
 use crate::memory::Model;
 use crate::memory::catalogue::UserCatalogue;
 use crate::memory::device::Arch;
@@ -180,18 +180,4 @@ fn deprecated(occasion: &Occasion<'_>) -> Option<Remedy> {
         tradeoff: "A coming release will not have it: plan for another checkpoint.",
     };
     fix(occasion, words, &[("--allow-deprecated-quantization", "true")])
-}
-
-/// Longer pieces of address space, for memory in pieces.
-pub(super) fn segments(occasion: &Occasion<'_>) -> Option<Remedy> {
-    environment(
-        occasion,
-        Words {
-            id: "expandable-segments",
-            title: "Let the allocator's segments grow".to_owned(),
-            rationale: "Segments then grow instead of leaving holes.".to_owned(),
-            tradeoff: "None on Linux; not supported everywhere.",
-        },
-        ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True"),
-    )
 }

@@ -30,8 +30,8 @@ pub(super) fn device(occasion: &Occasion<'_>) -> Vec<Option<Remedy>> {
 /// The driver says what CUDA it runs; what asked for more was built for a later one.
 fn newer_driver(found: Option<u64>) -> Option<Remedy> {
     let (major, minor) = (found? / 1000, found? % 1000 / 10);
-    let mut later = DRIVERS.iter().filter(|(cuda, _)| *cuda > major);
-    let pairs: Vec<String> = later.by_ref().map(|(cuda, driver)| format!("{driver} for CUDA {cuda}")).collect();
+    let later = DRIVERS.iter().filter(|(cuda, _)| *cuda > major);
+    let pairs: Vec<String> = later.map(|(cuda, driver)| format!("{driver} for CUDA {cuda}")).collect();
     if pairs.is_empty() {
         return None;
     }
@@ -86,7 +86,8 @@ fn all_devices(occasion: &Occasion<'_>) -> Option<Remedy> {
         rationale: "A container sees none unless it is given them.".to_owned(),
         tradeoff: "None.",
     };
-    if command.option("--gpus").is_some() || command.option("--runtime").is_some() {
+    // There are other ways to give them.
+    if ["--gpus", "--runtime", "--device"].iter().any(|option| command.option(option).is_some()) {
         return None;
     }
     fix(occasion, words, &[("--gpus", "all")])
@@ -183,7 +184,10 @@ pub(super) fn nccl(occasion: &Occasion<'_>) -> Option<Remedy> {
 
 /// Ranks of one machine that talk through its memory instead of from card to card.
 pub(super) fn transport(occasion: &Occasion<'_>) -> Option<Remedy> {
-    if !text(occasion).contains("NCCL error") {
+    let text = text(occasion);
+    // A rank that is gone, a network between machines, a device given twice: nothing of that is between cards.
+    let elsewhere = ["ncclRemoteError", "remote process", "invalid usage", "ncclInvalid", "Duplicate GPU", "out of memory"];
+    if !text.contains("NCCL error") || elsewhere.iter().any(|words| text.contains(words)) {
         return None;
     }
     environment(
@@ -230,13 +234,19 @@ pub(super) fn package(occasion: &Occasion<'_>) -> Option<Remedy> {
     if said.contains("C compiler") {
         return Some(aid(compiler(), None));
     }
+    let has = |words: &str, name: &str| {
+        // A longer name is another package.
+        let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+        let text = format!("{words}{name}");
+        said.match_indices(&text).any(|(at, _)| ends(&said[at + text.len()..]))
+    };
+    // A name that cannot be imported from a module that is there may be of an older release as well as of a newer one.
     let named = |module: &str, package: &str| {
-        said.contains(&format!("No module named '{module}"))
-            || said.contains(&format!("pip install {package}"))
-            || said.contains(&format!("pip install -U {package}"))
+        has("No module named '", module)
+            || has("pip install ", package)
+            || has("pip install -U ", package)
             || said.contains(&format!("{module} is required"))
             || said.contains(&format!("Using `{module}`"))
-            || said.contains(&format!("from '{module}"))
     };
     let (module, package) = PACKAGES.iter().find(|(module, package)| named(module, package))?;
     let in_container = occasion.command.is_some_and(|command| command.container.is_some());
