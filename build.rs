@@ -103,7 +103,8 @@ fn index(anchors: &[(usize, usize, String)], seen: &HashMap<[u8; 4], u32>) -> Re
         let at = (0..=last).min_by_key(|&at| seen.get(&gram(at))).unwrap_or(0);
         rows.push((u32::from_le_bytes(gram(at)), at, *signature, *number));
     }
-    rows.sort();
+    rows.sort_by_key(|&(gram, at, signature, number)| (format::gram_bit(gram), gram, at, signature, number));
+    let starts: Vec<usize> = (0..=1 << 16).map(|bit| rows.partition_point(|row| format::gram_bit(row.0) < bit)).collect();
     let mut bits = vec![0u64; 1024];
     let mut out = String::from(
         "/// Every anchor by its rarest four bytes: those, where in the anchor they stand, the signature, the number of the anchor.\nstatic ANCHORS: &[(u32, u8, u16, u8)] = &[\n",
@@ -114,6 +115,7 @@ fn index(anchors: &[(usize, usize, String)], seen: &HashMap<[u8; 4], u32>) -> Re
         writeln!(out, "({gram}, {}, {}, {}),", u8::try_from(at)?, u16::try_from(signature)?, u8::try_from(number)?)?;
     }
     writeln!(out, "];\n\n/// Which four bytes may begin to tell an anchor.\nstatic GRAM_BITS: [u64; 1024] = {bits:?};")?;
+    writeln!(out, "\n/// Where the anchors begin whose four bytes have this bit.\nstatic ANCHOR_STARTS: [u16; (1 << 16) + 1] = {starts:?};")?;
     Ok(out)
 }
 

@@ -24,6 +24,8 @@ const TAIL_LINES: usize = 400;
 const TAIL_BYTES: usize = 256 << 10;
 /// After so many bytes that were passed over a line is read whatever it holds, as a sign of life with its stamp.
 const SAMPLE_EVERY: usize = 256 << 10;
+/// Samples after which they are taken half as often.
+const SAMPLES: u32 = 1024;
 /// The longest line that is read so.
 const LONGEST_SAMPLE: usize = 1 << 10;
 /// A needle that was found so often is familiar.
@@ -40,6 +42,8 @@ pub struct Gate<'t> {
     read: u64,
     /// Whether the next line is known to be worth reading.
     is_expected: bool,
+    /// How many samples were taken.
+    samples: u32,
     /// The last sample. It waits until it is known that it will not be read with its neighbours.
     sample: Option<(u64, Vec<u8>)>,
 }
@@ -47,7 +51,7 @@ pub struct Gate<'t> {
 impl<'t> Gate<'t> {
     /// A gate for lines that hold one of these needles.
     pub fn new(tables: &'t [Needles]) -> Self {
-        Gate { tables: tables.iter().map(Search::new).collect(), seen_bytes: 0, following: 0, read: 0, is_expected: false, sample: None }
+        Gate { tables: tables.iter().map(Search::new).collect(), seen_bytes: 0, following: 0, read: 0, is_expected: false, samples: 0, sample: None }
     }
 
     /// Calls `read` for the lines of an input that are worth reading, until it has no more to give.
@@ -71,7 +75,8 @@ impl<'t> Gate<'t> {
         loop {
             let tables = &mut self.tables;
             let mut first: Option<Hit> = None;
-            let stop = reader.pass(SAMPLE_EVERY, |block| {
+            let every = SAMPLE_EVERY << (self.samples / SAMPLES).min(20);
+            let stop = reader.pass(every, |block| {
                 for table in tables.iter_mut() {
                     let before = first.as_ref().map_or(block.len(), |hit| hit.at);
                     first = table.first(&block[..before]).or(first.take());
@@ -80,6 +85,7 @@ impl<'t> Gate<'t> {
             });
             match stop {
                 Stop::Full => {
+                    self.samples += 1;
                     self.read_sample(reader.lines_read(), &mut read);
                     self.sample = reader.before(reader.lines_read() - 1, 1, TAIL_BYTES).pop().filter(|(_, line)| line.len() <= LONGEST_SAMPLE);
                 }
@@ -113,6 +119,7 @@ impl<'t> Gate<'t> {
     pub fn finish(&mut self, reader: &Reader, mut read: impl FnMut(u64, &[u8])) {
         self.read_before(reader, TAIL_LINES, &mut read);
         self.seen_bytes = 0;
+        self.samples = 0;
         for table in &mut self.tables {
             table.times.fill(0);
         }

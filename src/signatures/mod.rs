@@ -216,8 +216,8 @@ impl Table {
             if GRAM_BITS[bit >> 6] >> (bit & 63) & 1 == 0 {
                 continue;
             }
-            let first = ANCHORS.partition_point(|row| row.0 < gram);
-            for &(_, offset, signature, number) in ANCHORS[first..].iter().take_while(|row| row.0 == gram) {
+            let rows = &ANCHORS[usize::from(ANCHOR_STARTS[bit])..usize::from(ANCHOR_STARTS[bit + 1])];
+            for &(_, offset, signature, number) in rows.iter().filter(|row| row.0 == gram) {
                 let Some(start) = at.checked_sub(usize::from(offset)) else { continue };
                 let anchor = &SIGNATURES[usize::from(signature)].anchors[usize::from(number)];
                 if bytes[start..].starts_with(anchor.as_bytes()) {
