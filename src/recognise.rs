@@ -380,10 +380,10 @@ impl Context<'_> {
                 fact.attributes.insert("frame".into(), format!("{} ({})", frame.function, module_of(&frame.path)));
             }
         }
-        if let Some(exception) = exception {
-            if let Some(model) = exception.frames.iter().find_map(|frame| model_in_code(&frame.code)) {
-                fact.attributes.entry("model".into()).or_insert_with(|| model.to_owned());
-            }
+        if let Some(exception) = exception
+            && let Some(model) = exception.frames.iter().find_map(|frame| model_in_code(&frame.code))
+        {
+            fact.attributes.entry("model".into()).or_insert_with(|| model.to_owned());
         }
         if fact.stage.is_none() {
             let own = exception.and_then(|e| stage_of(&e.frames)).or(self.stage);

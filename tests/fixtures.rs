@@ -173,6 +173,21 @@ fn every_report_is_the_reviewed_one() {
     }
 }
 
+/// A message that quotes the exception behind it means what that means.
+#[test]
+fn what_a_message_quotes_is_the_exceptions() {
+    let verdict = |path: &str| {
+        let log = format!(
+            "2025-06-03 10:02:40,077 ERROR builder: Could not build the index: IndexBuilder.add_links() missing 1 required positional argument: 'chunks'\n\
+             Traceback (most recent call last):\n  File \"{path}\", line 41, in build\n    self.add_links(passages)\n\
+             TypeError: IndexBuilder.add_links() missing 1 required positional argument: 'chunks'\n"
+        );
+        analyzer().run(Reader::from_read(Box::new(std::io::Cursor::new(log.into_bytes()))).unwrap(), "log").unwrap().cause
+    };
+    assert_eq!(verdict("/home/ines/handbook/builder.py"), "internal-error");
+    assert_eq!(verdict("/opt/venv/lib/python3.11/site-packages/indexer/builder.py"), "missing-dependency");
+}
+
 #[test]
 fn every_cause_has_three_fixtures() {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
