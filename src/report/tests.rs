@@ -746,31 +746,45 @@ fn sizes_that_nothing_can_hold_are_drawn() {
     }
 }
 
+/// A report with this text in many places keeps within the width, and no control character of it comes out.
+fn is_laid_out(noise: &str, width: usize, unicode: bool) {
+    let mut report = prefill();
+    report.source.name = noise.to_owned();
+    report.deployment.model = Some(noise.to_owned());
+    report.timeline[2].text = noise.to_owned();
+    report.timeline[3].clock = Some(noise.to_owned());
+    let it = &mut report.incidents[0];
+    it.headline = noise.to_owned();
+    it.evidence[1].text = noise.to_owned();
+    it.remedies[0].command = Some(noise.to_owned());
+    let style = Style { width, color: false, unicode };
+    for line in render(Format::Text, &[report.clone().into()], &style).split('\n') {
+        assert!(line.width() <= width.max(32), "{line}");
+        assert!(line.chars().all(|c| !c.is_control() && !super::escape::hides(c)), "{line}");
+    }
+    for format in [Format::Markdown, Format::Html, Format::Json] {
+        let out = one(format, report.clone());
+        let wrong: Vec<&str> = out.split('\n').filter(|line| line.chars().any(|c| c.is_control() || super::escape::hides(c))).collect();
+        assert!(wrong.is_empty(), "{format:?} of {noise:?}: {wrong:?}");
+    }
+    let (masked, count) = redact(noise);
+    assert!(count > 0 || masked == noise);
+}
+
+#[test]
+fn line_ends_of_all_kinds_are_laid_out() {
+    for noise in ["\r\n", "\r", "a\r\nb", "\n\r", "\u{85}", "\u{2028}", "`a`\r\n`b`", "\u{b}\u{c}"] {
+        is_laid_out(noise, 20, false);
+        is_laid_out(noise, 100, true);
+    }
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
 
     #[test]
     fn any_text_is_laid_out_within_the_width(noise in "\\PC{0,200}|(.|\n){0,120}|[a-z`. ]{0,400}", width in 20_usize..130, unicode: bool) {
-        let mut report = prefill();
-        report.source.name.clone_from(&noise);
-        report.deployment.model = Some(noise.clone());
-        report.timeline[2].text.clone_from(&noise);
-        report.timeline[3].clock = Some(noise.clone());
-        let it = &mut report.incidents[0];
-        it.headline.clone_from(&noise);
-        it.evidence[1].text.clone_from(&noise);
-        it.remedies[0].command = Some(noise.clone());
-        let style = Style { width, color: false, unicode };
-        for line in render(Format::Text, &[report.clone().into()], &style).split('\n') {
-            assert!(line.width() <= width.max(32), "{line}");
-            assert!(line.chars().all(|c| !c.is_control() && !super::escape::hides(c)), "{line}");
-        }
-        for format in [Format::Markdown, Format::Html, Format::Json] {
-            let out = one(format, report.clone());
-            assert!(out.chars().all(|c| c == '\n' || (!c.is_control() && !super::escape::hides(c))), "{out}");
-        }
-        let (masked, count) = redact(&noise);
-        assert!(count > 0 || masked == noise);
+        is_laid_out(&noise, width, unicode);
     }
 }
 

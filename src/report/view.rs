@@ -735,7 +735,7 @@ fn remedy(remedy: &Remedy) -> Advice {
         price: prose(&words::lower_first(&escape::line(&remedy.tradeoff))),
         changes: prose(&changes(&remedy.changes)),
         // A command that holds what cannot be seen is not one to run.
-        command: remedy.command.as_ref().filter(|c| c.lines().all(|row| escape::visible(row) == row)).cloned(),
+        command: remedy.command.as_ref().filter(|c| escape::visible(c) == c.as_str()).cloned(),
         verify: prose(&remedy.verify),
         otherwise: prose(&words::lower_first(&escape::line(&remedy.otherwise))),
     }
