@@ -250,7 +250,9 @@ fn flag_table(out: &mut String, file: &flags::File) -> Result<(), Box<dyn std::e
         file.port,
         ranged(&file.variables)?,
     )?;
-    for flag in &file.flags {
+    let mut flags: Vec<_> = file.flags.iter().collect();
+    flags.sort_by_key(|flag| &flag.name);
+    for flag in flags {
         let spans: Vec<_> = flag.versions.split_whitespace().map(span).collect::<Result<_, _>>()?;
         let kinds: Vec<String> = flag
             .kind

@@ -231,6 +231,12 @@ impl Table {
         TABLES.iter().find(|table| table.images.contains(&repository))
     }
 
+    /// The flag of exactly this name. They are sorted by it.
+    fn named(&self, word: &str) -> Option<&'static Flag> {
+        let at = self.flags.partition_point(|flag| flag.name < word);
+        self.flags.get(at).filter(|flag| flag.name == word)
+    }
+
     /// The flag that a word spells: by its name, another spelling, its `--no-` form, or an unambiguous beginning.
     pub fn find(&self, word: &str) -> Option<Found> {
         let normal;
@@ -242,7 +248,7 @@ impl Table {
             word
         };
         let positive = |flag: &'static Flag| Found { flag, negative: false };
-        if let Some(flag) = self.flags.iter().find(|flag| flag.is_called(word)) {
+        if let Some(flag) = self.named(word).or_else(|| self.flags.iter().find(|flag| flag.is_called(word))) {
             return Some(positive(flag));
         }
         if let Some(rest) = word.strip_prefix("--no-") {
