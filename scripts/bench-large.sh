@@ -89,7 +89,7 @@ report() { # NAME CAUSE TIMES-AS-FAST-AS-RG PART-OF-WC
     rm -f "$log"
 }
 
-report serving inference-oom 1.6 0.07
+report serving inference-oom 5 0.25
 # A quarter of that log in other ways.
 log=$folder/serving
 make_log serving "$((megabytes / 4))" > "$log"
@@ -112,8 +112,8 @@ ratio "gzip, times unpacking by gzip plus the plain log" "${best[gzip]}" "$(awk 
 echo "  two logs: ${wall[one]} s by the clock on one thread, ${wall[two]} s on two: $(awk -v a="${wall[one]}" -v b="${wall[two]}" 'BEGIN { printf "%.2f", a / b }') times as fast (where the machine is quiet)"
 rm -f "$log" "$log".*
 
-report router inference-oom 3 0.12
-report quiet healthy 1.9 0.08
-report errors inference-oom 1.1 0.06
+report router inference-oom 6 0.3
+report quiet healthy 5 0.25
+report errors inference-oom 1.8 0.13
 ratio "nothing but errors, times a quiet log" "$best_of_errors" "$best_of_quiet" most 3
 exit "$failed"
