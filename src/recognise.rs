@@ -375,6 +375,9 @@ impl Context<'_> {
             if kind != fact.kind && fact.kind == FactKind::HubFetch {
                 fact.stage = None;
             }
+            if kind != fact.kind && kind == FactKind::Dependency {
+                fact.attributes.insert("mismatch".into(), "versions".to_owned());
+            }
             fact.kind = kind;
             if let Some(frame) = raised.frames.last().filter(|_| fact.kind == FactKind::Internal) {
                 fact.attributes.insert("frame".into(), format!("{} ({})", frame.function, module_of(&frame.path)));

@@ -228,6 +228,34 @@ impl Case {
         fact.kind == FactKind::RunStart || is_loading && !deployment::is_server(self.engine_of(self.container(fact)))
     }
 
+    /// True for what ends a process at its start, as far as the message tells: nothing else says so bare, or uncaught.
+    fn fails_to_start(fact: &Fact) -> bool {
+        let is_of_a_start = matches!(
+            fact.kind,
+            FactKind::Dependency
+                | FactKind::Argument
+                | FactKind::Port
+                | FactKind::NoGpu
+                | FactKind::Architecture
+                | FactKind::RemoteCode
+                | FactKind::Quantization
+                | FactKind::Dtype
+                | FactKind::Parallelism
+                | FactKind::HubAuth
+                | FactKind::HubFetch
+                | FactKind::WeightsInvalid
+        );
+        let is_bare = !fact.is_exception && fact.place.level.is_none();
+        is_of_a_start && fact.strength == Strength::Exact && fact.ends != Some(Ends::Request) && !fact.is_step() && (fact.is_uncaught || is_bare)
+    }
+
+    /// True for a run that was up and was stopped before it had any failure of that kind.
+    fn was_stopped_without(&self, run: &Run, kind: FactKind) -> bool {
+        let since_it_was_up = |ready: usize| run.facts.iter().map(|&i| (i, self.facts[i].kind)).filter(move |&(i, _)| i > ready);
+        run.ready.is_some_and(|ready| since_it_was_up(ready).any(|(_, of)| matches!(of, FactKind::StopSignal | FactKind::OrderlyStop)))
+            && run.facts.iter().all(|&i| self.facts[i].kind != kind)
+    }
+
     fn split_into_runs(&mut self) {
         // The open run of each container, and which start marks it has seen from which origin.
         let mut open: BTreeMap<Option<String>, usize> = BTreeMap::new();
@@ -267,6 +295,13 @@ impl Case {
                 && !self.are_of_two_ranks(&self.facts[crash], fact)
             {
                 self.runs[before].ended.get_or_insert(crash);
+                run = None;
+            }
+            // Where a start fails before it has named itself, only the failure shows that there was one.
+            if let Some(before) = run
+                && Self::fails_to_start(fact)
+                && self.was_stopped_without(&self.runs[before], fact.kind)
+            {
                 run = None;
             }
             let run = run.unwrap_or_else(|| {

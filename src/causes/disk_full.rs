@@ -39,7 +39,14 @@ fn explanation(_: &Situation<'_>) -> String {
     "A write failed because the file system that holds it is full. What was downloaded in part takes space too.".to_owned()
 }
 
-fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
+fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
+    if s.engine == Some("ollama") {
+        return vec![
+            advice("free-space", "Remove models that you do not use (`ollama list`, `ollama rm NAME`)", "A model is downloaded whole, next to what is there.", "They are downloaded again when needed."),
+            advice("larger-volume", "Mount a larger volume at Ollama's folder of models", "It then has room for this model.", "Storage."),
+            advice("other-cache", "Point Ollama at a larger file system (`OLLAMA_MODELS` in the server's environment)", "It need not be where it is.", "None."),
+        ];
+    }
     vec![
         advice("free-space", "Remove old models and revisions from the cache", "A checkpoint is downloaded whole, next to what is there.", "They are downloaded again when needed."),
         advice("larger-volume", "Mount a larger volume at the cache folder", "The cache then has room for this model.", "Storage."),

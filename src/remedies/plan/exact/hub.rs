@@ -12,6 +12,10 @@ fn is_repository(name: &str) -> bool {
 
 /// The token, handed through from the environment; it is never printed.
 pub(super) fn token(occasion: &Occasion<'_>) -> Option<Remedy> {
+    // Ollama signs with a key and reads no token.
+    if occasion.engine() == "ollama" {
+        return None;
+    }
     // Code takes the token of the shell that runs it.
     let command = occasion.command.filter(|command| command.form != Form::Python)?;
     let with_token = command.with_token()?;
@@ -33,6 +37,10 @@ pub(super) fn token(occasion: &Occasion<'_>) -> Option<Remedy> {
 
 /// What was not found, or did not come.
 pub(super) fn fetch(occasion: &Occasion<'_>) -> Vec<Option<Remedy>> {
+    // Ollama has a registry of its own, for which the hub's settings do nothing.
+    if occasion.engine() == "ollama" {
+        return Vec::new();
+    }
     vec![main_revision(occasion), mounted(occasion), patience(occasion), allowance(occasion)]
 }
 
@@ -144,11 +152,12 @@ pub(super) fn pull_again(occasion: &Occasion<'_>) -> Option<Remedy> {
 pub(super) fn room(occasion: &Occasion<'_>) -> Option<Remedy> {
     let needed = super::weights_on_disk(occasion)?;
     let there = occasion.situation.fact.figures.free_bytes;
+    let held = if occasion.engine() == "ollama" { "`ollama list`" } else { "`du -xsh ~/.cache/huggingface/hub/*`" };
     let words = Words {
         id: "free-space",
         title: format!("Free at least {} on the file system of the cache", crate::units::size(needed)),
         rationale: format!(
-            "The files take that much{}. `df -h` shows what is there, `du -xsh ~/.cache/huggingface/hub/*` what old models hold; remove those that you do not serve.",
+            "The files take that much{}. `df -h` shows what is there, {held} what old models hold; remove those that you do not serve.",
             there.map_or(String::new(), |there| format!(", and {} was free", crate::units::size(there)))
         ),
         tradeoff: "What is removed is downloaded again when it is needed.",
