@@ -41,7 +41,7 @@ pub struct Entry {
     /// Where in the needle they begin.
     pub at: u16,
     /// The number of the needle.
-    pub number: u16,
+    pub number: u32,
     /// Where in the text of all needles it begins.
     pub from: u32,
     /// Its length.
@@ -56,7 +56,7 @@ pub struct Needles {
     /// For each slot the bits of the groups that begin there.
     pub slots: Cow<'static, [u64]>,
     /// Where the entries of each slot begin.
-    pub starts: Cow<'static, [u16]>,
+    pub starts: Cow<'static, [u32]>,
     /// All groups of all needles.
     pub entries: Cow<'static, [Entry]>,
     /// The needles, one after the other.
@@ -141,7 +141,7 @@ impl Needles {
         }
         let slot = |entry: &Entry| slot(table.multiplier, entry.group as u32);
         entries.sort_by_key(|entry| (slot(entry), entry.group, entry.number, entry.at));
-        table.starts = (0..=1 << SLOT_BITS).map(|number| entries.partition_point(|entry| slot(entry) < number) as u16).collect();
+        table.starts = (0..=1 << SLOT_BITS).map(|number| entries.partition_point(|entry| slot(entry) < number) as u32).collect();
         table.entries = Cow::Owned(entries);
         table
     }
@@ -187,7 +187,7 @@ impl Needles {
     fn compare(&self, text: &[u8], at: usize, here: u64, found: &mut impl FnMut(usize, usize) -> bool) -> Option<usize> {
         let slot = slot(self.multiplier, here as u32);
         let &[from, to] = self.starts.get(slot..slot + 2)? else { return None };
-        self.entries.get(usize::from(from)..usize::from(to))?.iter().find_map(|entry| {
+        self.entries.get(from as usize..to as usize)?.iter().find_map(|entry| {
             if lowest(entry.size, here) != entry.group {
                 return None;
             }
@@ -197,7 +197,7 @@ impl Needles {
             if text.len() - start < needle.len() || needle.iter().zip(&text[start..]).any(|(sought, there)| sought != there) {
                 return None;
             }
-            let number = usize::from(entry.number);
+            let number = entry.number as usize;
             if number < self.count {
                 return found(number, start).then_some(usize::MAX);
             }
@@ -326,7 +326,7 @@ mod tests {
             for entry in needles.entries.iter() {
                 let needle = &needles.text[entry.from as usize..][..usize::from(entry.length)];
                 let places = (0..text.len()).filter(|&at| text.as_bytes()[at..].starts_with(needle.as_bytes()));
-                there.extend(places.map(|at| (usize::from(entry.number), at)));
+                there.extend(places.map(|at| (entry.number as usize, at)));
             }
             prop_assert_eq!(found, there);
         }
