@@ -181,6 +181,17 @@ impl<'o> Analyzer<'o> {
         deployment
     }
 
+    /// What went wrong, the gravest first, as reports will say it: the arithmetic has had its say.
+    pub fn verdicts(&self, case: &Case) -> Vec<Verdict> {
+        let mut verdicts = arbiter::verdicts(case);
+        for verdict in &mut verdicts {
+            let run = &case.runs[verdict.run];
+            let figures = case.figures_at(run, verdict.decisive, &verdict.proof);
+            needed(case, verdict, &self.deployment(case, Some(run)), &figures);
+        }
+        verdicts
+    }
+
     /// The report on some verdicts, the gravest first.
     pub fn report(&self, case: &Case, verdicts: &[Verdict], source: Source) -> PostMortem {
         // The arithmetic may change them.

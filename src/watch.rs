@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::analysis::{Analyzer, Session, Signs, evidence_of};
 use crate::case::trends::{climb, is_full};
 use crate::case::{Case, Run};
-use crate::causes::arbiter::{self, Verdict, service};
+use crate::causes::arbiter::{Verdict, service};
 use crate::envelope::OriginId;
 use crate::facts::{Fact, FactKind};
 use crate::post_mortem::{Evidence, Impact, PostMortem, Role, Source};
@@ -200,7 +200,7 @@ impl<'a> Watcher<'a> {
         let case = self.session.case(source.lines);
         self.warn(&case, &source, now, out);
         if with_incidents {
-            let news: Vec<Verdict> = arbiter::verdicts(&case).into_iter().filter(|verdict| self.is_news(&case, verdict, now)).collect();
+            let news: Vec<Verdict> = self.analyzer.verdicts(&case).into_iter().filter(|verdict| self.is_news(&case, verdict, now)).collect();
             if !news.is_empty() {
                 out.push(Notice::Incident(Box::new(self.analyzer.report(&case, &news, source))));
             }
@@ -320,7 +320,7 @@ impl<'a> Watcher<'a> {
             // What is forgotten is not counted again, nor taken from what comes.
             self.told.values_mut().for_each(|told| told.shown = 0);
             let left = self.session.case(case.lines);
-            for verdict in arbiter::verdicts(&left) {
+            for verdict in self.analyzer.verdicts(&left) {
                 if let Some(told) = self.told.get_mut(&(verdict.cause.id, service(&left, &verdict))) {
                     told.shown = verdict.occurrences;
                 }

@@ -11,6 +11,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use oomdoc::source::Reader;
+use oomdoc::watch::{Notice, Watcher};
+use oomdoc::{Options, analysis::Analyzer};
 use serde_json::Value;
 
 /// Longer than any machine takes.
@@ -400,4 +403,26 @@ fn a_watch_holds_no_more_after_long_than_at_first() {
     assert!(err.contains("standard input: 136660 lines") && err.contains("inference-oom ("), "{err}");
     assert!(at_last <= at_first + 4 * 1024, "{at_first} KiB at first, {at_last} KiB at last");
     assert!(peak < 72 * 1024, "{peak} KiB");
+}
+
+#[test]
+fn what_is_reported_is_what_is_counted() {
+    let options = Options::default();
+    let analyzer = Analyzer::new(&options);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let causes = std::fs::read_dir(folder).unwrap().map(|cause| cause.unwrap().path());
+    for case in causes.flat_map(|cause| std::fs::read_dir(cause).unwrap()) {
+        let path = case.unwrap().path().join("input.log");
+        let Ok(log) = std::fs::read(&path) else { continue };
+        let Ok(mut reader) = Reader::live("log", Box::new(std::io::Cursor::new(log))) else { continue };
+        let mut watcher = Watcher::new(&analyzer, "log".into(), Duration::ZERO, false, Instant::now());
+        let mut notices = Vec::new();
+        watcher.poll(&mut reader, Instant::now(), &mut notices).unwrap();
+        for notice in notices {
+            let Notice::Incident(report) = notice else { continue };
+            for incident in report.incidents {
+                assert!(watcher.totals().contains_key(incident.cause), "{}: {} {:?}", path.display(), incident.cause, watcher.totals());
+            }
+        }
+    }
 }
