@@ -181,7 +181,8 @@ impl<'o> Analyzer<'o> {
         deployment
     }
 
-    /// What went wrong, the gravest first, as reports will say it: the arithmetic has had its say.
+    /// What went wrong, the gravest first, as reports will say it: the arithmetic has had its say, and would say
+    /// the same once more.
     pub fn verdicts(&self, case: &Case) -> Vec<Verdict> {
         let mut verdicts = arbiter::verdicts(case);
         for verdict in &mut verdicts {

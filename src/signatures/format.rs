@@ -169,7 +169,8 @@ pub const WORDS: &[&str] = &[
     "payload",
 ];
 
-/// Words by which the gate knows a failure that no signature knows.
+/// Words by which the gate knows a failure that no signature knows. Each has seven bytes, so a level stands with what comes
+/// before or after it in some kind of log; behind vLLM's at a line's beginning comes the month.
 pub const FORMS: &[&str] = &[
     "Traceback (most",
     "  File \"",
