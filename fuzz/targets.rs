@@ -776,7 +776,7 @@ pub fn watch(data: &[u8]) {
     chunks.reverse();
     let Ok(mut reader) = Reader::live("log", Box::new(Coming { chunks, waits: Arc::default() })) else { return };
     let mut now = Instant::now();
-    let mut watcher = Watcher::new(analyzer(), "log".into(), Duration::from_millis(500), false, now);
+    let mut watcher = Watcher::new(analyzer(), "log".into(), 1, Duration::from_millis(500), false, now);
     let mut notices = Vec::new();
     for pause in pauses.into_iter().chain([30; 3]) {
         watcher.poll(&mut reader, now, &mut notices).expect("memory can be read");

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures the most memory that `oomdoc` holds for logs that are hostile by their size, and fails when one takes 64 MiB or
 # more, or a verdict is lost. Each log is read from a file, through a pipe, and packed by gzip and zstd; watched through a
-# pipe; then come 100,000 small files in a tree, some of them bad, and a watch over a log that is rotated many times.
+# pipe; then come 100,000 small files in a tree, some of them bad, a watch over a log that is rotated many times, and one of
+# 35 logs at a time in which everything fails that the fixtures know.
 #
 #   scripts/bench-memory.sh [PART]        (1/PART of the full size; default 1; OOMDOC=path/to/binary, TMPDIR with 5 GB)
 #
@@ -151,10 +152,32 @@ rotations() {
     grep -q ' 50000[0-9]* lines, inference-oom (200 times)' "$folder/said" || { echo "  wrong: wanted 50,000,200 lines and 200 incidents"; failed=1; }
 }
 
+# Logs of every software, one behind another: every rule and cause.
+many_logs() {
+    local n peak logs=()
+    for ((n = 0; n < 6; n++)); do cat fixtures/*/*/input.log; done > "$folder/block"
+    for ((n = 0; n < 35; n++)); do
+        ln "$folder/block" "$folder/$n.log"
+        logs+=("$folder/$n.log")
+    done
+    "$oomdoc" watch --format ndjson "${logs[@]}" > "$folder/out" 2> "$folder/said" &
+    local watch=$!
+    for ((n = 0; n < 35; n++)); do has_read $watch "$(realpath "$folder")/$n.log"; done
+    sleep 3
+    peak=$(sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$watch/status")
+    kill -INT "$watch"
+    wait "$watch" || true
+    printf '\na watch of 35 logs of %d MB in which everything fails: %d KiB resident at most\n' $(($(stat -c %s "$folder/block") / 1000000)) "$peak"
+    rm "${logs[@]}"
+    [ "$peak" -lt 65536 ] || { echo "  wrong: wanted less than 64 MiB"; failed=1; }
+    [ "$(grep -c 'weight-oom' "$folder/said")" = 35 ] || { echo "  wrong: wanted incidents of every log"; failed=1; }
+}
+
 all_ways "a line of 2 GB" one_line disk-full disk-full
 all_ways "10,000,000 errors" distinct_errors unknown unknown
 all_ways "1,000,000 restarts" restarts prefill-oom prefill-oom
 all_ways "3 GB of ordinary lines" ordinary disk-full disk-full
 tree
 rotations
+many_logs
 exit "$failed"

@@ -24,6 +24,8 @@ use crate::signatures::{Signature, Table, parse_size};
 use crate::source::{Reader, SourceError};
 use crate::time::iso;
 
+/// Bytes of facts that are kept of a log.
+const ROOM: usize = 8 * 1024 * 1024;
 /// Pieces of evidence of one role beyond this number are left out.
 const MAX_PROOF: usize = 6;
 
@@ -110,14 +112,14 @@ impl<'o> Analyzer<'o> {
         Analyzer { options, table: Table::new(options.rules.clone()) }
     }
 
-    /// Begins to read a log.
-    pub fn session(&self) -> Session<'_> {
+    /// Begins to read a log; so many bytes of facts are kept, the first ones and the last.
+    pub fn session(&self, room: usize) -> Session<'_> {
         Session {
             analyzer: self,
             envelope: Envelope::new(),
             assembler: Assembler::default(),
             recogniser: Recogniser::new(&self.table),
-            collector: Collector::default(),
+            collector: Collector::new(room),
             lines: Vec::new(),
             records: Vec::new(),
             facts: Vec::new(),
@@ -153,7 +155,7 @@ impl<'o> Analyzer<'o> {
     }
 
     fn read(&self, mut reader: Reader, name: &str) -> Result<(Case, Source), SourceError> {
-        let mut session = self.session();
+        let mut session = self.session(ROOM);
         let mut gate = self.gate();
         let mut broken: Option<String> = None;
         match gate.run(&mut reader, |number, line| session.push(number, line)) {
@@ -311,6 +313,11 @@ impl Session<'_> {
     /// Bytes of the facts, about.
     pub fn bytes(&self) -> usize {
         self.collector.bytes()
+    }
+
+    /// True when not every fact is kept any more.
+    pub fn is_full(&self) -> bool {
+        self.collector.is_full()
     }
 
     fn take_lines(&mut self) {

@@ -281,6 +281,14 @@ pub struct Fact {
 }
 
 impl Fact {
+    /// Bytes that it takes, about: what facts share is counted with each.
+    pub fn bytes(&self) -> usize {
+        // A tree keeps its entries eleven at a time.
+        let room = self.attributes.len().div_ceil(11) * 11 * size_of::<(String, String)>();
+        let words: usize = self.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+        size_of::<Fact>() + self.place.text.len() + room + words + self.arguments.as_ref().map_or(0, |arguments| arguments.bytes())
+    }
+
     /// A fact that the user gave, placed after a log's last line.
     pub fn given(kind: FactKind, rule: &str, last_line: u64, text: String) -> Self {
         Fact {

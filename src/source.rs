@@ -454,18 +454,22 @@ impl Reader {
         RawLine { number: self.number, bytes: &self.long[..kept], cut: true }
     }
 
-    /// Reads some more; false at the end. When the block is full, the unread rest and the lines before it move to its
-    /// beginning.
+    /// Moves what was not read, and the lines before it, to the beginning of the block.
+    fn begin_again(&mut self) {
+        let Some(from) = self.filled.start.checked_sub(HISTORY) else { return };
+        let from = memchr::memchr(b'\n', &self.block[from..self.filled.start]).map_or(self.filled.start, |end| from + end + 1);
+        self.block.copy_within(from..self.filled.end, 0);
+        self.filled = self.filled.start - from..self.filled.end - from;
+    }
+
+    /// Reads some more; false at the end.
     fn refill(&mut self) -> bool {
         if self.ended {
             return false;
         }
         self.waits = false;
-        if self.filled.end + BLOCK > ROOM && self.filled.start > HISTORY {
-            let from = self.filled.start - HISTORY;
-            let from = memchr::memchr(b'\n', &self.block[from..self.filled.start]).map_or(self.filled.start, |end| from + end + 1);
-            self.block.copy_within(from..self.filled.end, 0);
-            self.filled = self.filled.start - from..self.filled.end - from;
+        if self.filled.end + BLOCK > ROOM {
+            self.begin_again();
         }
         if self.block.len() < self.filled.end + BLOCK {
             self.block.resize(self.filled.end + BLOCK, 0);
@@ -477,6 +481,12 @@ impl Reader {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.is_live => {
                     self.waits = true;
+                    // Many logs may wait at a time.
+                    if self.filled.end > HISTORY + BLOCK {
+                        self.begin_again();
+                        self.block.truncate(self.filled.end);
+                        self.block.shrink_to_fit();
+                    }
                     return false;
                 }
                 Err(error) => {

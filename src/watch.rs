@@ -1,6 +1,7 @@
 //! One growing log: when to say what. Knows no files and no formats; what time it is, it is told.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -20,12 +21,16 @@ use crate::source::{Reader, SourceError};
 const AGAIN_AFTER: Duration = Duration::from_secs(30 * 60);
 /// A failure whose consequences do not end is reported after so many times the pause that is waited for.
 const PATIENCE: u32 = 5;
-/// How often the gate begins anew.
+/// How often the gate begins anew, unless reading takes so much of the time that it is needed.
 const FRESH: Duration = Duration::from_secs(1);
+/// Reading takes at most one part in so many of the time without a gate.
+const READING: u32 = 4;
 /// Looking at all that was said takes at most one part in so many of the time.
 const SHARE: u32 = 20;
-/// Bytes of facts from which on the older ones are forgotten.
-const MAX_BYTES: usize = 1024 * 1024;
+/// Bytes of facts from which on the older ones are forgotten: of one log at most, and at least where there are many.
+const ROOM: RangeInclusive<usize> = 64 * 1024..=1024 * 1024;
+/// The same of all logs that are watched together.
+const ROOM_OF_ALL: usize = 8 * 1024 * 1024;
 /// Writers from which on everything is begun anew: an envelope tells so many apart and no more.
 const MAX_WRITERS: usize = 2048;
 /// Incidents that are remembered.
@@ -96,6 +101,7 @@ pub struct Total {
 pub struct Watcher<'a> {
     analyzer: &'a Analyzer<'a>,
     session: Session<'a>,
+    room: usize,
     gate: Gate<'a>,
     name: String,
     /// How long after a failure its consequences are waited for.
@@ -106,8 +112,9 @@ pub struct Watcher<'a> {
     /// When the first failure since the last report came, and the last.
     trouble: Option<(Instant, Instant)>,
     active: Instant,
-    /// When the gate began anew.
+    /// When the gate began anew, and how long reading has taken since.
     fresh: Instant,
+    reading: Duration,
     is_settled: bool,
     next_look: Instant,
     has_news: bool,
@@ -118,11 +125,13 @@ pub struct Watcher<'a> {
 }
 
 impl<'a> Watcher<'a> {
-    /// Begins to follow a log.
-    pub fn new(analyzer: &'a Analyzer<'a>, name: String, pause: Duration, keep_secrets: bool, now: Instant) -> Self {
+    /// Begins to follow a log, one of so many that share what memory there is.
+    pub fn new(analyzer: &'a Analyzer<'a>, name: String, logs: usize, pause: Duration, keep_secrets: bool, now: Instant) -> Self {
+        let room = (ROOM_OF_ALL / logs.max(1)).clamp(*ROOM.start(), *ROOM.end());
         Watcher {
             analyzer,
-            session: analyzer.session(),
+            session: analyzer.session(room),
+            room,
             gate: analyzer.gate(),
             name,
             pause,
@@ -131,6 +140,7 @@ impl<'a> Watcher<'a> {
             trouble: None,
             active: now,
             fresh: now,
+            reading: Duration::ZERO,
             is_settled: true,
             next_look: now,
             has_news: false,
@@ -147,17 +157,19 @@ impl<'a> Watcher<'a> {
     /// When reading fails.
     pub fn poll(&mut self, reader: &mut Reader, now: Instant, out: &mut Vec<Notice>) -> Result<(), SourceError> {
         let before = reader.lines_read();
+        let begun = Instant::now();
         let result = self.gate.run(reader, |number, line| self.session.push(number, line));
         if reader.lines_read() > before {
             self.active = now;
             self.is_settled = false;
         }
+        self.reading += begun.elapsed();
         let is_over = !reader.waits();
         let is_silent = now.duration_since(self.active) >= self.pause;
-        if is_silent || is_over || now.duration_since(self.fresh) >= FRESH {
+        if is_silent || is_over || now.duration_since(self.fresh) >= FRESH.max(self.reading * READING) {
             // What comes next is read whole again like a beginning: a log that keeps to some speed needs no gate.
             self.gate.finish(reader, |number, line| self.session.push(number, line));
-            self.fresh = now;
+            (self.fresh, self.reading) = (now, Duration::ZERO);
         }
         if !self.is_settled && (is_silent || is_over) {
             self.session.settle(reader.lines_read());
@@ -173,8 +185,10 @@ impl<'a> Watcher<'a> {
             .trouble
             .is_some_and(|(first, last)| is_silent || now.duration_since(last) >= self.pause || now.duration_since(first) >= self.pause * PATIENCE);
         let may_warn = self.trouble.is_none() && now >= self.next_look;
-        if self.has_news && (is_over || is_due && now >= self.next_look || may_warn) {
-            self.look(reader, is_due || is_over, now, out);
+        // What there is no room for would be lost.
+        let must_look = is_over || self.session.is_full();
+        if self.has_news && (must_look || is_due && now >= self.next_look || may_warn) {
+            self.look(reader, is_due || must_look, now, out);
         }
         result
     }
@@ -205,8 +219,6 @@ impl<'a> Watcher<'a> {
                 out.push(Notice::Incident(Box::new(self.analyzer.report(&case, &news, source))));
             }
             self.trouble = None;
-            self.age(&case);
-        } else if self.session.bytes() > MAX_BYTES {
             self.age(&case);
         }
         self.has_news = false;
@@ -293,7 +305,7 @@ impl<'a> Watcher<'a> {
     /// Forgets what is not needed any more, so that a watch of weeks holds no more than one of minutes.
     fn age(&mut self, case: &Case) {
         if self.session.writers() > MAX_WRITERS {
-            self.session = self.analyzer.session();
+            self.session = self.analyzer.session(self.room);
             self.signs = Signs::default();
             self.told.values_mut().for_each(|told| told.shown = 0);
             return;
@@ -307,12 +319,12 @@ impl<'a> Watcher<'a> {
         if !over.is_empty() {
             self.session.forget(|fact| !over.contains(&place(fact)));
         }
-        if self.session.bytes() > MAX_BYTES {
+        if self.session.is_full() {
             let middle = case.facts.get(case.facts.len() / 2).map_or(0, |fact| fact.place.first_line);
             let says_what_runs =
                 |fact: &Fact| matches!(fact.kind, FactKind::RunStart | FactKind::Arguments | FactKind::Device | FactKind::Context | FactKind::Mark);
             self.session.forget(|fact| fact.place.first_line > middle || says_what_runs(fact));
-            if self.session.bytes() > MAX_BYTES {
+            if self.session.is_full() {
                 self.session.forget(|fact| fact.place.first_line > middle);
             }
         }
@@ -400,7 +412,7 @@ mod tests {
     fn told(steps: &[(u64, &str)]) -> Vec<Vec<&'static str>> {
         let (options, log, mut now) = (Options::default(), Growing::default(), Instant::now());
         let analyzer = Analyzer::new(&options);
-        let mut watcher = Watcher::new(&analyzer, "log".into(), Duration::from_secs(2), false, now);
+        let mut watcher = Watcher::new(&analyzer, "log".into(), 1, Duration::from_secs(2), false, now);
         log.0.lock().unwrap().extend(b"INFO: begins\n");
         let mut reader = Reader::live("log", Box::new(log.clone())).unwrap();
         let look = |(pause, lines): &(u64, &str)| {

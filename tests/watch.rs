@@ -415,7 +415,7 @@ fn what_is_reported_is_what_is_counted() {
         let path = case.unwrap().path().join("input.log");
         let Ok(log) = std::fs::read(&path) else { continue };
         let Ok(mut reader) = Reader::live("log", Box::new(std::io::Cursor::new(log))) else { continue };
-        let mut watcher = Watcher::new(&analyzer, "log".into(), Duration::ZERO, false, Instant::now());
+        let mut watcher = Watcher::new(&analyzer, "log".into(), 1, Duration::ZERO, false, Instant::now());
         let mut notices = Vec::new();
         watcher.poll(&mut reader, Instant::now(), &mut notices).unwrap();
         for notice in notices {
@@ -425,4 +425,61 @@ fn what_is_reported_is_what_is_counted() {
             }
         }
     }
+}
+
+/// Each service says all that the fixtures know: far more writers and rules than there is room for.
+#[test]
+fn what_is_held_has_a_bound_whatever_is_said_and_by_whom() {
+    const ROOM: usize = 128 * 1024;
+    let options = Options::default();
+    let analyzer = Analyzer::new(&options);
+    let mut session = analyzer.session(ROOM);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let causes = std::fs::read_dir(folder).unwrap().map(|cause| cause.unwrap().path());
+    let logs: Vec<String> = causes
+        .flat_map(|cause| std::fs::read_dir(cause).unwrap())
+        .filter_map(|case| std::fs::read_to_string(case.unwrap().path().join("input.log")).ok())
+        .collect();
+    let mut number = 0;
+    let mut most = 0;
+    for (service, log) in logs.iter().enumerate().chain(logs.iter().enumerate().skip(7)) {
+        for line in log.lines() {
+            number += 1;
+            session.push(number, format!("svc-{service}  | {line}").as_bytes());
+            most = most.max(session.bytes());
+        }
+    }
+    session.push(number + 1, b"last-1  | OSError: [Errno 28] No space left on device");
+    session.settle(number + 1);
+    assert!(session.is_full() && most < 4 * ROOM, "{most}");
+    // The end is known whatever came before it.
+    let case = session.into_case(number + 1);
+    assert!(case.facts.iter().any(|fact| fact.place.first_line == number + 1));
+}
+
+#[test]
+fn many_logs_share_what_one_may_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let mut all = Vec::new();
+    for cause in std::fs::read_dir(fixtures).unwrap() {
+        for case in std::fs::read_dir(cause.unwrap().path()).unwrap() {
+            all.extend(std::fs::read(case.unwrap().path().join("input.log")).unwrap_or_default());
+            all.push(b'\n');
+        }
+    }
+    let paths: Vec<String> = (0..12).map(|n| folder.path().join(format!("{n}.log")).display().to_string()).collect();
+    for path in &paths {
+        fs::write(path, &all).unwrap();
+    }
+    let args: Vec<&str> = ["--format", "ndjson"].into_iter().chain(paths.iter().map(String::as_str)).collect();
+    let watch = Watch::new(&args);
+    let mut waiting: Vec<&String> = paths.iter().collect();
+    while !waiting.is_empty() {
+        let said = watch.report();
+        waiting.retain(|path| said["source"]["name"] != path.as_str());
+    }
+    let peak = held(watch.child.id(), "VmHWM:");
+    watch.end(Some("-INT"));
+    assert!(peak < 72 * 1024, "{peak} KiB");
 }

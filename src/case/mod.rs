@@ -15,48 +15,58 @@ use crate::post_mortem::{Figures, Phase};
 
 /// Facts of one rule and origin beyond this number are only counted.
 const KEPT_OF_A_KIND: u64 = 200;
-/// Bytes of facts beyond this number are only counted.
-const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// Takes facts as they come and keeps a bounded number of them.
-#[derive(Default)]
 pub struct Collector {
     facts: Vec<Fact>,
-    seen: HashMap<(Arc<str>, OriginId, bool), (u64, usize)>,
+    /// How many there were of a kind and a state of the cache, from one rule and writer where there is room to tell them
+    /// apart, and where the last of them is.
+    seen: HashMap<(FactKind, bool, Option<(Arc<str>, OriginId)>), (u64, usize)>,
     /// How many facts there were when the last that is not periodic came.
     event: usize,
     /// Bytes of the facts, about.
     bytes: usize,
+    room: usize,
 }
 
 impl Collector {
+    /// Begins with room for so many bytes of facts. When they are used up, of each further rule and writer only one fact is
+    /// kept; when twice as many are, of each kind.
+    pub fn new(room: usize) -> Self {
+        Collector { facts: Vec::new(), seen: HashMap::new(), event: 0, bytes: 0, room }
+    }
+
     /// Takes a fact. Of a long series of alike facts the first ones and the last one are kept.
     pub fn push(&mut self, fact: Fact) {
         let periodic = matches!(fact.kind, FactKind::RequestServed | FactKind::Metrics | FactKind::Preempted | FactKind::Context | FactKind::Payload);
         let limit = if periodic { 4 } else { KEPT_OF_A_KIND };
         let is_full = fact.kind == FactKind::Metrics && trends::is_full(&fact);
-        let key = (fact.rule.clone(), fact.place.origin, is_full);
         let next = self.facts.len();
+        let no_room = self.is_full();
+        let mut key = (fact.kind, is_full, Some((fact.rule.clone(), fact.place.origin)));
+        if self.bytes / 2 >= self.room && !self.seen.contains_key(&key) {
+            key.2 = None;
+        }
         let (count, last) = self.seen.entry(key).or_insert((0, next));
         *count += fact.repeats;
-        let no_room = self.bytes >= MAX_BYTES;
         let full = *count > limit || no_room;
         if full && let Some(kept) = self.facts.get_mut(*last) {
             // The newest takes the last place, so that the end of a log is known whatever its length.
-            let repeats = kept.repeats + fact.repeats;
+            let repeats = fact.repeats + if kept.rule == fact.rule { kept.repeats } else { 0 };
             let left_out = kept.left_out + 1;
             // A series is interrupted by any fact that is not periodic, which starts a new one.
             if *last >= self.event || no_room || !periodic {
+                self.bytes = self.bytes.saturating_sub(kept.bytes()) + fact.bytes();
                 *kept = Fact { repeats, left_out, ..fact };
                 return;
             }
             *last = next;
-            self.bytes += size_of::<Fact>() + fact.place.text.len();
+            self.bytes += fact.bytes();
             self.facts.push(fact);
             return;
         }
         *last = next;
-        self.bytes += size_of::<Fact>() + fact.place.text.len();
+        self.bytes += fact.bytes();
         if !periodic {
             self.event = next + 1;
         }
@@ -72,15 +82,21 @@ impl Collector {
 
     /// Forgets facts, and counts the kinds of the others anew.
     pub fn retain(&mut self, is_kept: impl Fn(&Fact) -> bool) {
-        let facts: Vec<Fact> = std::mem::take(self).facts.into_iter().filter(is_kept).collect();
-        self.bytes = facts.iter().map(|fact| size_of::<Fact>() + fact.place.text.len()).sum();
-        self.event = facts.len();
-        self.facts = facts;
+        let mut facts = std::mem::take(&mut self.facts);
+        facts.retain(is_kept);
+        facts.shrink_to_fit();
+        let bytes = facts.iter().map(Fact::bytes).sum();
+        *self = Collector { event: facts.len(), facts, bytes, ..Collector::new(self.room) };
     }
 
     /// Bytes of the facts, about.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// True when not every fact is kept any more.
+    pub fn is_full(&self) -> bool {
+        self.bytes >= self.room
     }
 
     /// The facts in the order of the log.

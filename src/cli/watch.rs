@@ -94,10 +94,12 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let begun = Instant::now();
     let dash = [PathBuf::from("-")];
     let mut followed = Vec::new();
-    for path in if args.paths.is_empty() { dash.as_slice() } else { args.paths.as_slice() } {
+    let paths = if args.paths.is_empty() { dash.as_slice() } else { args.paths.as_slice() };
+    for path in paths {
         let live = open(path, &stop, &wake)?;
         let name = path.display().to_string();
-        let watcher = Watcher::new(&analyzer, name.clone(), Duration::from_secs_f64(args.settle), args.given.no_redact, begun);
+        let pause = Duration::from_secs_f64(args.settle);
+        let watcher = Watcher::new(&analyzer, name.clone(), paths.len(), pause, args.given.no_redact, begun);
         followed.push(Followed { name, state: State::Waiting(live), watcher, lines: 0 });
     }
     let mut told = Told { format: args.format, style: style(args), hook: args.exec.clone().map(Hook::new), number: 0 };

@@ -39,6 +39,15 @@ pub enum Value {
 }
 
 impl Value {
+    /// Bytes that it holds beside itself, about.
+    fn held(&self) -> usize {
+        match self {
+            Value::Str(text) | Value::Raw(text) => text.len(),
+            Value::List(values) => values.iter().map(|value| size_of::<Value>() + value.held()).sum(),
+            Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) => 0,
+        }
+    }
+
     /// The text of a string or bare word.
     pub fn as_str(&self) -> Option<&str> {
         match self {
@@ -115,6 +124,13 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// Bytes that they take, about.
+    pub fn bytes(&self) -> usize {
+        let values = self.values.iter().chain(&self.container).map(|(name, value)| size_of::<(String, Value)>() + name.len() + value.held());
+        let variables = self.environment.iter().map(|(name, value)| size_of::<(String, String)>() + name.len() + value.len());
+        size_of::<Self>() + values.chain(variables).sum::<usize>()
+    }
+
     /// The value of the first of some names that is there and not `None`.
     pub fn get(&self, names: &[&str]) -> Option<&Value> {
         let find = |name: &&str| self.values.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value);

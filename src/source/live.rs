@@ -14,8 +14,8 @@ const CHUNK: usize = 64 * 1024;
 /// How many chunks of a stream may wait.
 const WAITING: usize = 16;
 
-/// How much is read in one turn.
-const TURN: usize = 32 * 1024 * 1024;
+/// How much is read in one turn; then others have theirs, and what was read is looked at.
+const TURN: usize = 128 * 1024;
 
 /// An input that grows.
 pub trait Live: Read {

@@ -291,6 +291,31 @@ fn a_failing_read_loses_nothing() {
     assert_eq!(live.next_line().unwrap().unwrap().bytes, b"a");
 }
 
+#[test]
+fn what_waits_holds_little() {
+    struct Growing(usize);
+    impl Read for Growing {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.0 += 1;
+            if self.0.is_multiple_of(40) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let count = into.len().min(40_000);
+            into[..count].copy_from_slice(&b"INFO a line\n".repeat(4_000)[..count]);
+            Ok(count)
+        }
+    }
+    let mut reader = Reader::live("log", Box::new(Growing(0))).unwrap();
+    for _ in 0..10 {
+        while let Some(line) = reader.next_line().unwrap() {
+            assert!(!line.bytes.is_empty());
+        }
+        assert!(reader.waits());
+        assert!(reader.block.capacity() <= HISTORY + 2 * BLOCK, "{}", reader.block.capacity());
+        assert_eq!(reader.before(0, 5, 1000).len(), 5);
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400), magic in 0..8_usize) {

@@ -1,6 +1,6 @@
 //! Changing a command.
 
-use super::word::is_variable;
+use super::word::{is_secret_text, is_variable};
 use super::{Argument, Command, Form, Origin, Variable, Word};
 use crate::remedies::flags::{Flag, Kind, Parser, Problem, Table, Version};
 
@@ -22,12 +22,16 @@ impl Command {
     /// The changes come back with the values before.
     ///
     /// # Errors
-    /// When a flag is unknown, or the command has no place for it. Values are checked when it is printed.
+    /// When a flag is unknown, the command has no place for it, or a value looks like a secret. What else a value must not
+    /// hold is checked when it is printed.
     pub fn with(&self, changes: &[Change]) -> Result<(Command, Vec<Change>), Problem> {
         let mut command = self.clone();
         let mut done = Vec::new();
         for change in changes {
             let to = change.to.as_deref();
+            if to.is_some_and(is_secret_text) {
+                return Err(Problem::Unsafe { place: change.flag.clone() });
+            }
             let (flag, from) = command.apply(&change.flag, to)?;
             if from.as_deref() != to {
                 done.push(Change { flag, from, to: change.to.clone() });

@@ -177,6 +177,10 @@ fn secrets_stay_variables() {
     let printed = written(&read(&format!("HF_TOKEN={secret} vllm serve a/b")), &[]).unwrap();
     assert_eq!(printed, "HF_TOKEN=\"$HF_TOKEN\" vllm serve a/b");
     assert!(Command::read(&format!("vllm serve https://u:{secret}@host/a"), Trust::User).is_err());
+    // Nor does a change bring one in, which the printed command would be refused for.
+    for (flag, value) in [("model", secret), ("model", "./a.API_KEY=3b"), ("HF_HOME", secret), ("--served-model-name", "a-****")] {
+        assert!(matches!(written(&read("vllm serve a/b"), &[change(flag, value)]), Err(Problem::Unsafe { .. })), "{flag} {value}");
+    }
 }
 
 #[test]
