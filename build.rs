@@ -29,7 +29,7 @@ mod flags;
 #[path = "src/memory/names.rs"]
 mod names;
 
-use compile::{Classes, Letters};
+use compile::{Letters, Tables};
 use format::{Entry, FORMS, File, FrameEntry, OPENINGS, OneOrMany, expand};
 use needles::Needles;
 
@@ -49,7 +49,7 @@ fn signatures() -> Result<(), Box<dyn std::error::Error>> {
     paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
     paths.sort();
     let mut signatures = String::new();
-    let mut classes = Classes::default();
+    let mut tables = Tables::default();
     let mut frames = String::new();
     let mut anchors: Vec<(usize, usize, String)> = Vec::new();
     let mut seen: HashMap<[u8; 4], u32> = HashMap::new();
@@ -71,7 +71,7 @@ fn signatures() -> Result<(), Box<dyn std::error::Error>> {
                     *seen.entry([gram[0], gram[1], gram[2], gram[3]]).or_default() += 1;
                 }
             }
-            signature(&mut signatures, &mut classes, &name, file.engine.as_deref(), entry)
+            signature(&mut signatures, &mut tables, &name, file.engine.as_deref(), entry)
                 .map_err(|e| format!("{}: {}: {e}", path.display(), entry.id))?;
         }
         for entry in &file.frame {
@@ -86,9 +86,9 @@ fn signatures() -> Result<(), Box<dyn std::error::Error>> {
     let everyday = include_str!("src/signatures/everyday.txt");
     let needles = needles(&Needles::new(sought.iter().map(String::as_str), OPENINGS, everyday));
     let index = index(&anchors, &seen)?;
-    let classes = &classes.all;
+    let tables = tables_of_programs(&tables);
     let out = format!(
-        "static CLASSES: &[program::Class] = &{classes:?};\n\n/// Every signature that is compiled in.\npub static SIGNATURES: &[Signature] = &[\n{signatures}];\n\n/// Every frame rule that is compiled in.\npub static FRAMES: &[FrameRule] = &[\n{frames}];\n\n{index}\n\n{needles}"
+        "{tables}/// Every signature that is compiled in.\npub static SIGNATURES: &[Signature] = &[\n{signatures}];\n\n/// Every frame rule that is compiled in.\npub static FRAMES: &[FrameRule] = &[\n{frames}];\n\n{index}\n\n{needles}"
     );
     fs::write(Path::new(&folder).join("signatures.rs"), out)?;
     Ok(())
@@ -159,22 +159,30 @@ fn pairs<'a>(values: impl Iterator<Item = (&'a String, &'a String)>) -> String {
 
 /// The programs of the patterns by which secrets are known.
 fn secret_programs() -> String {
-    let mut classes = Classes::default();
+    let mut tables = Tables::default();
     let patterns = secrets::RULES.iter().map(|rule| rule.pattern).chain([secrets::NAME]);
-    let programs: Vec<String> = patterns.map(|pattern| program(&secrets::expression(pattern), Letters::Unicode, &mut classes)).collect();
-    let (count, programs, classes) = (programs.len(), programs.join(", "), classes.all);
-    format!("static CLASSES: &[program::Class] = &{classes:?};\n\nstatic PROGRAMS: [Option<Program>; {count}] = [{programs}];\n")
+    let programs: Vec<String> = patterns.map(|pattern| program(&secrets::expression(pattern), Letters::Unicode, &mut tables)).collect();
+    let (count, programs, tables) = (programs.len(), programs.join(", "), tables_of_programs(&tables));
+    format!("{tables}static PROGRAMS: [Option<Program>; {count}] = [{programs}];\n")
+}
+
+/// What programs share.
+fn tables_of_programs(tables: &Tables) -> String {
+    let (classes, switches) = (&tables.classes.all, &tables.switches.all);
+    format!("static CLASSES: &[program::Class] = &{classes:?};\n\nstatic SWITCHES: &[program::Switch] = &{switches:?};\n\n")
 }
 
 /// A pattern's program, as it is written into the table.
-fn program(pattern: &str, letters: Letters, classes: &mut Classes) -> String {
-    let Some(program) = compile::compile(pattern, letters, classes) else { return "None".into() };
+fn program(pattern: &str, letters: Letters, tables: &mut Tables) -> String {
+    let Some(program) = compile::compile(pattern, letters, tables) else { return "None".into() };
     let first = program.first.map_or("None".into(), |class| format!("Some(&CLASSES[{class}])"));
     let compile::Program { code, branches, anchored, groups, .. } = program;
-    format!("Some(Program {{ code: &{code:?}, branches: {branches}, classes: CLASSES, first: {first}, anchored: {anchored}, groups: &{groups:?} }})")
+    format!(
+        "Some(Program {{ code: &{code:?}, branches: {branches}, classes: CLASSES, switches: SWITCHES, first: {first}, anchored: {anchored}, groups: &{groups:?} }})"
+    )
 }
 
-fn signature(out: &mut String, classes: &mut Classes, software: &str, engine: Option<&str>, e: &Entry) -> Result<(), Box<dyn std::error::Error>> {
+fn signature(out: &mut String, tables: &mut Tables, software: &str, engine: Option<&str>, e: &Entry) -> Result<(), Box<dyn std::error::Error>> {
     let pattern = e.pattern.as_deref().map(expand).transpose()?;
     let engine = e.set.get("engine").map(String::as_str).or(engine);
     writeln!(
@@ -185,7 +193,7 @@ fn signature(out: &mut String, classes: &mut Classes, software: &str, engine: Op
         optional(engine),
         list(&e.anchor),
         optional(pattern.as_deref()),
-        pattern.as_deref().map_or("None".into(), |pattern| program(pattern, Letters::Ascii, classes)),
+        pattern.as_deref().map_or("None".into(), |pattern| program(pattern, Letters::Ascii, tables)),
         optional_variant("Parser", e.parser.as_deref()),
         variant("FactKind", &e.fact),
         optional_variant("Stage", e.stage.as_deref()),

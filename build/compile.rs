@@ -1,6 +1,7 @@
 //! Compiles patterns into the instructions of `src/program.rs`.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
@@ -12,22 +13,36 @@ use crate::program::{self, Op};
 const MOST_OPS: usize = 20_000;
 /// Branches that it may have, so that they can be numbered in an instruction.
 const MOST_BRANCHES: usize = 1 << 12;
+/// Alternatives from which on the next byte tells which of them are tried.
+const WORTH_A_SWITCH: usize = 6;
 
-/// The classes of all programs, each once.
+/// The tables that programs share, each once.
 #[derive(Default)]
-pub struct Classes {
-    pub all: Vec<program::Class>,
-    numbers: HashMap<program::Class, u16>,
+pub struct Tables {
+    pub classes: Numbered<program::Class>,
+    pub switches: Numbered<program::Switch>,
 }
 
-impl Classes {
-    fn number(&mut self, class: program::Class) -> Option<u16> {
-        if let Some(&number) = self.numbers.get(&class) {
+/// Things with numbers.
+pub struct Numbered<T> {
+    pub all: Vec<T>,
+    numbers: HashMap<T, u16>,
+}
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Numbered { all: Vec::new(), numbers: HashMap::new() }
+    }
+}
+
+impl<T: Copy + Eq + Hash> Numbered<T> {
+    fn number(&mut self, one: T) -> Option<u16> {
+        if let Some(&number) = self.numbers.get(&one) {
             return Some(number);
         }
         let number = u16::try_from(self.all.len()).ok()?;
-        self.all.push(class);
-        self.numbers.insert(class, number);
+        self.all.push(one);
+        self.numbers.insert(one, number);
         Some(number)
     }
 }
@@ -51,14 +66,15 @@ pub enum Letters {
 }
 
 /// The program of a pattern, or nothing when it needs what the machine does not have.
-pub fn compile(pattern: &str, letters: Letters, classes: &mut Classes) -> Option<Program> {
+pub fn compile(pattern: &str, letters: Letters, tables: &mut Tables) -> Option<Program> {
     let parse = |unicode| ParserBuilder::new().unicode(unicode).utf8(false).build().parse(pattern).ok();
     let hir = parse(letters == Letters::Unicode).or_else(|| parse(true))?;
-    let mut compiler = Compiler { ops: Vec::new(), groups: vec![String::new()], classes };
+    let mut compiler = Compiler { ops: Vec::new(), groups: vec![String::new()], tables };
     compiler.emit(&hir)?;
     compiler.push(Op::Match)?;
-    let Compiler { ops, groups, classes } = compiler;
-    let first = first_bytes(&ops, &classes.all).and_then(|class| classes.number(class));
+    let first = compiler.first_bytes(0, usize::MAX).filter(|class| *class != [u64::MAX; 4]);
+    let Compiler { ops, groups, tables } = compiler;
+    let first = first.and_then(|class| tables.classes.number(class));
     let mut branches = 0;
     let mut code = Vec::new();
     for op in ops {
@@ -73,7 +89,7 @@ pub fn compile(pattern: &str, letters: Letters, classes: &mut Classes) -> Option
 struct Compiler<'c> {
     ops: Vec<Op>,
     groups: Vec<String>,
-    classes: &'c mut Classes,
+    tables: &'c mut Tables,
 }
 
 impl Compiler<'_> {
@@ -145,13 +161,21 @@ impl Compiler<'_> {
         for byte in ranges.flat_map(|(start, end)| start..=end) {
             class[usize::from(byte >> 6)] |= 1 << (byte & 63);
         }
-        let number = self.classes.number(class)?;
+        let number = self.tables.classes.number(class)?;
         self.push(Op::Class(number))?;
         Some(())
     }
 
     /// One of several, the first that matches.
     fn choice<T>(&mut self, parts: &[T], mut emit: impl FnMut(&mut Self, &T) -> Option<()>) -> Option<()> {
+        let (ops, groups) = (self.ops.len(), self.groups.len());
+        if parts.len() >= WORTH_A_SWITCH {
+            if self.switch(parts, &mut emit).is_some() {
+                return Some(());
+            }
+            self.ops.truncate(ops);
+            self.groups.truncate(groups);
+        }
         let mut ends = Vec::new();
         for (number, part) in parts.iter().enumerate() {
             if number + 1 == parts.len() {
@@ -163,6 +187,44 @@ impl Compiler<'_> {
             ends.push(self.push(Op::Jump(0))?);
             self.ops[split] = Op::Split(self.here()?);
         }
+        let here = self.here()?;
+        for end in ends {
+            self.ops[end] = Op::Jump(here);
+        }
+        Some(())
+    }
+
+    /// The same, where the next byte tells which come into question; nothing when one can be empty.
+    fn switch<T>(&mut self, parts: &[T], emit: &mut impl FnMut(&mut Self, &T) -> Option<()>) -> Option<()> {
+        let switch = self.push(Op::Switch(0))?;
+        let mut ways: Vec<(u16, program::Class)> = Vec::new();
+        let mut ends = Vec::new();
+        for part in parts {
+            let start = self.here()?;
+            emit(self, part)?;
+            ends.push(self.push(Op::Jump(0))?);
+            ways.push((start, self.first_bytes(usize::from(start), self.ops.len() - 1)?));
+        }
+        let mut table = [program::NOWHERE; 256];
+        let mut chains: HashMap<Vec<u16>, u16> = HashMap::new();
+        for byte in 0..=u8::MAX {
+            let wanted: Vec<u16> = ways.iter().filter(|(_, first)| program::is_in(first, byte)).map(|&(start, _)| start).collect();
+            let Some((&last, others)) = wanted.split_last() else { continue };
+            table[usize::from(byte)] = match chains.get(&wanted) {
+                Some(&chain) => chain,
+                None if others.is_empty() => last,
+                None => {
+                    let chain = self.here()?;
+                    for &way in others {
+                        self.push(Op::Prefer(way))?;
+                    }
+                    self.push(Op::Jump(last))?;
+                    chains.insert(wanted, chain);
+                    chain
+                }
+            };
+        }
+        self.ops[switch] = Op::Switch(self.tables.switches.number(table)?);
         let here = self.here()?;
         for end in ends {
             self.ops[end] = Op::Jump(here);
@@ -225,25 +287,35 @@ impl Compiler<'_> {
         self.ops[branch] = if matches!(self.ops[branch], Op::Split(_)) { Op::Split(here) } else { Op::Prefer(here) };
         Some(())
     }
-}
 
-/// The bytes with which a match can begin; nothing when it can be empty or begin with any.
-fn first_bytes(ops: &[Op], classes: &[program::Class]) -> Option<program::Class> {
-    let mut first = [0; 4];
-    let mut seen = vec![false; ops.len()];
-    let mut todo = vec![0];
-    while let Some(at) = todo.pop() {
-        if std::mem::replace(&mut seen[at], true) {
-            continue;
+    /// The bytes with which the instructions from `start` can go on; nothing when they can come to `end`, or to a match,
+    /// without one.
+    fn first_bytes(&self, start: usize, end: usize) -> Option<program::Class> {
+        let mut first = [0; 4];
+        let mut seen = vec![false; self.ops.len()];
+        let mut todo = vec![start];
+        while let Some(at) = todo.pop() {
+            if at == end {
+                return None;
+            }
+            if std::mem::replace(&mut seen[at], true) {
+                continue;
+            }
+            match self.ops[at] {
+                Op::Match => return None,
+                Op::Byte(byte) => first[usize::from(byte >> 6)] |= 1 << (byte & 63),
+                Op::Class(class) => {
+                    first.iter_mut().zip(self.tables.classes.all[usize::from(class)]).for_each(|(all, more)| *all |= more);
+                }
+                Op::Switch(table) => {
+                    let table = &self.tables.switches.all[usize::from(table)];
+                    todo.extend(table.iter().filter(|&&to| to != program::NOWHERE).map(|&to| usize::from(to)));
+                }
+                Op::Jump(to) => todo.push(usize::from(to)),
+                Op::Split(to) | Op::Prefer(to) => todo.extend([at + 1, usize::from(to)]),
+                Op::Save(_) | Op::Start | Op::End | Op::Word | Op::NotWord => todo.push(at + 1),
+            }
         }
-        match ops[at] {
-            Op::Match => return None,
-            Op::Byte(byte) => first[usize::from(byte >> 6)] |= 1 << (byte & 63),
-            Op::Class(class) => first.iter_mut().zip(classes[usize::from(class)]).for_each(|(all, more)| *all |= more),
-            Op::Jump(to) => todo.push(usize::from(to)),
-            Op::Split(to) | Op::Prefer(to) => todo.extend([at + 1, usize::from(to)]),
-            Op::Save(_) | Op::Start | Op::End | Op::Word | Op::NotWord => todo.push(at + 1),
-        }
+        Some(first)
     }
-    (first != [u64::MAX; 4]).then_some(first)
 }

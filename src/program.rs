@@ -23,6 +23,8 @@ pub enum Op {
     Split(u16),
     /// Goes on there, or else with the next instruction.
     Prefer(u16),
+    /// Goes on where the table with this number says for the byte there, without taking the byte.
+    Switch(u16),
     /// Notes the position: the beginning of a group (even), or its end (odd).
     Save(u16),
     /// The beginning of the text.
@@ -47,6 +49,7 @@ const START: u32 = 7;
 const END: u32 = 8;
 const WORD: u32 = 9;
 const NOT_WORD: u32 = 10;
+const SWITCH: u32 = 11;
 
 impl Op {
     /// The instruction in 32 bits; `branch` numbers those that branch.
@@ -58,6 +61,7 @@ impl Op {
             Op::Jump(to) => (JUMP, to),
             Op::Split(to) => (SPLIT, to),
             Op::Prefer(to) => (PREFER, to),
+            Op::Switch(table) => (SWITCH, table),
             Op::Save(slot) => (SAVE, slot),
             Op::Start => (START, 0),
             Op::End => (END, 0),
@@ -76,6 +80,12 @@ pub fn is_in(class: &Class, byte: u8) -> bool {
     class[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1
 }
 
+/// Where a pattern goes on for each byte; [`NOWHERE`] when no match has it there.
+pub type Switch = [u16; 256];
+
+/// See [`Switch`].
+pub const NOWHERE: u16 = u16::MAX;
+
 /// A compiled pattern.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
@@ -85,6 +95,8 @@ pub struct Program {
     pub branches: usize,
     /// The classes that they speak of.
     pub classes: &'static [Class],
+    /// The tables that they switch by.
+    pub switches: &'static [Switch],
     /// Bytes that a match can begin with; none if it can be empty.
     pub first: Option<&'static Class>,
     /// A match can begin at the beginning of the text only.
@@ -197,8 +209,15 @@ impl<'p, 't> Run<'p, 't> {
         match word & 15 {
             BYTE => self.text.get(position) != Some(&((word >> 16) as u8)),
             CLASS => !self.is_in_class(word, position),
+            SWITCH => self.switched(word, position).is_none(),
             _ => false,
         }
+    }
+
+    /// Where to go on for the byte there.
+    fn switched(&self, word: u32, position: usize) -> Option<usize> {
+        let to = self.program.switches[(word >> 16) as usize][usize::from(*self.text.get(position)?)];
+        (to != NOWHERE).then_some(usize::from(to))
     }
 
     fn is_in_class(&self, word: u32, position: usize) -> bool {
@@ -240,6 +259,10 @@ impl<'p, 't> Run<'p, 't> {
                         self.steps.push(Step::Try { at: other, position });
                     }
                     is_new
+                }
+                SWITCH => {
+                    at = self.switched(word, position)?;
+                    true
                 }
                 SAVE => {
                     self.steps.push(Step::Restore { slot: operand, to: self.slots[operand] });
