@@ -16,12 +16,21 @@ use crate::post_mortem::{Figures, Phase};
 /// Facts of one rule and origin beyond this number are only counted.
 const KEPT_OF_A_KIND: u64 = 200;
 
+/// Facts that are alike.
+#[derive(PartialEq, Eq, Hash)]
+struct Series {
+    kind: FactKind,
+    /// Of metrics: whether they show a full cache.
+    is_full: bool,
+    /// Rule and writer; none where there is no room to tell them apart.
+    of: Option<(Arc<str>, OriginId)>,
+}
+
 /// Takes facts as they come and keeps a bounded number of them.
 pub struct Collector {
     facts: Vec<Fact>,
-    /// How many there were of a kind and a state of the cache, from one rule and writer where there is room to tell them
-    /// apart, and where the last of them is.
-    seen: HashMap<(FactKind, bool, Option<(Arc<str>, OriginId)>), (u64, usize)>,
+    /// How many there were of each series, and where the last of them is.
+    seen: HashMap<Series, (u64, usize)>,
     /// How many facts there were when the last that is not periodic came.
     event: usize,
     /// Bytes of the facts, about.
@@ -43,11 +52,11 @@ impl Collector {
         let is_full = fact.kind == FactKind::Metrics && trends::is_full(&fact);
         let next = self.facts.len();
         let no_room = self.is_full();
-        let mut key = (fact.kind, is_full, Some((fact.rule.clone(), fact.place.origin)));
-        if self.bytes / 2 >= self.room && !self.seen.contains_key(&key) {
-            key.2 = None;
+        let mut series = Series { kind: fact.kind, is_full, of: Some((fact.rule.clone(), fact.place.origin)) };
+        if self.bytes / 2 >= self.room && !self.seen.contains_key(&series) {
+            series.of = None;
         }
-        let (count, last) = self.seen.entry(key).or_insert((0, next));
+        let (count, last) = self.seen.entry(series).or_insert((0, next));
         *count += fact.repeats;
         let full = *count > limit || no_room;
         if full && let Some(kept) = self.facts.get_mut(*last) {
