@@ -28,7 +28,7 @@ const READING: u32 = 4;
 /// Looking at all that was said takes at most one part in so many of the time.
 const SHARE: u32 = 20;
 /// Bytes of facts from which on the older ones are forgotten: of one log at most, and at least where there are many.
-const ROOM: RangeInclusive<usize> = 64 * 1024..=1024 * 1024;
+const ROOM: RangeInclusive<usize> = 256 * 1024..=1024 * 1024;
 /// The same of all logs that are watched together.
 const ROOM_OF_ALL: usize = 8 * 1024 * 1024;
 /// Writers from which on everything is begun anew: an envelope tells so many apart and no more.
