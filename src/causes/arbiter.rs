@@ -89,10 +89,23 @@ pub fn verdicts(case: &Case) -> Vec<Verdict> {
     }
     let said = |v: &Verdict| v.cause.id != "unknown";
     let known_died = verdicts.iter().any(|v| said(v) && v.impact == Impact::ProcessDied);
+    // What a container without an engine does is its own business, while the server beside it works.
+    verdicts.retain(|v| said(v) || !is_neighbour(case, v));
     let only_follows = |v: &Verdict| matches!(case.facts[v.decisive].kind, FactKind::Symptom | FactKind::ProcessExit);
     verdicts.retain(|v| said(v) || !known_died || v.impact == Impact::ProcessDied && !only_follows(v));
     verdicts.sort_by_key(|v| (v.impact, Reverse(v.run), Reverse(said(v)), v.decisive));
     listed(verdicts)
+}
+
+/// True for what befell a container that ran no engine, beside one that did and came up.
+fn is_neighbour(case: &Case, verdict: &Verdict) -> bool {
+    // Compose says below its own name that a container has exited.
+    let is_known = |name: &&str| case.origins.iter().any(|origin| origin.container.as_deref() == Some(name));
+    let named = case.facts[verdict.decisive].word("container").filter(is_known);
+    let Some(container) = named.or(case.runs[verdict.run].container.as_deref()) else { return false };
+    let is_of_an_engine = |fact: &Fact| fact.engine.is_some() && !fact.kind.is_failure() && case.container(fact) == Some(container);
+    let serves = |run: &Run| run.ready.is_some() && is_server(case.own_engine(run.container.as_deref()));
+    !case.facts.iter().any(is_of_an_engine) && case.runs.iter().any(serves)
 }
 
 /// Incidents that a report lists: a log of ten thousand pods that all broke is one story, not ten thousand.
