@@ -70,6 +70,7 @@ pub(super) fn find(text: &str, stamped: bool) -> Option<Found> {
             .or_else(|| endpoint(text))
             .or_else(|| supervised(text))
             .or_else(|| model_log(text))
+            .or_else(|| serverless(text))
             .or_else(|| opener(text)),
         b'[' => rank(text)
             .or_else(|| pod(text))
@@ -84,7 +85,7 @@ pub(super) fn find(text: &str, stamped: bool) -> Option<Found> {
         b'A'..=b'Z' => {
             journal(text).or_else(|| workflow_step(text)).or_else(|| sure_service(text)).or_else(|| filtered(text)).or_else(|| opener(text))
         }
-        b'a'..=b'z' => sure_service(text).or_else(|| workflow_step(text)).or_else(|| opener(text)),
+        b'a'..=b'z' => sure_service(text).or_else(|| workflow_step(text)).or_else(|| serverless(text)).or_else(|| opener(text)),
         b'.' | b'/' => opener(text),
         _ => None,
     }
@@ -227,6 +228,14 @@ fn model_log(text: &str) -> Option<Found> {
     let at = head.find(" MODEL_LOG - ")?;
     let worker = head[len.min(at)..at].rsplit(' ').next()?;
     worker.starts_with("W-").then(|| Found { container: Some(worker.to_owned()), stamp: Some(stamp), ..Found::new(at + " MODEL_LOG - ".len()) })
+}
+
+/// `a1b2c3d4e5f6g7[info]` of RunPod's workers: the level is the stream's, whatever the line says.
+fn serverless(text: &str) -> Option<Found> {
+    let (worker, rest) = text.split_at_checked(14)?;
+    let is_made_up = worker.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) && worker.bytes().any(|b| b.is_ascii_digit());
+    let level = ["[info]", "[error]", "[warning]", "[debug]"].into_iter().find(|level| rest.starts_with(level)).filter(|_| is_made_up)?;
+    Some(Found { container: Some(worker.to_owned()), ..Found::new(worker.len() + level.len()) })
 }
 
 /// `[1000.123456] host unit[123]: ` of `journalctl -o short-monotonic`.
