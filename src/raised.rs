@@ -103,27 +103,48 @@ pub fn settle(fact: &mut Fact, exception: &Exception) {
     if fact.strength != Strength::Weak || !is_refusal(exception) {
         return;
     }
+    let by_grammar = fact.priority <= BY_GRAMMAR && matches!(fact.kind, FactKind::Argument | FactKind::Internal);
     let Some(raising) = exception.frames.iter().rev().find(|frame| is_of(frame, SERVERS)) else { return };
     let runs = |functions: &[&str]| exception.frames.iter().any(|frame| is_of(frame, SERVERS) && is_one_of(frame, functions));
-    let constructs = raising.function.starts_with("__");
-    let by_grammar = fact.priority <= BY_GRAMMAR && matches!(fact.kind, FactKind::Argument | FactKind::Internal);
     if runs(LOOPS) && !runs(STARTS) {
         // The settings and the model were accepted when the server started, and a request was when it came.
         if by_grammar || matches!(fact.kind, FactKind::Architecture | FactKind::Parallelism) {
             fact.kind = FactKind::Internal;
             fact.ends = None;
         }
-    } else if !by_grammar {
-    } else if runs(HANDLERS) || is_of(raising, REQUESTS) {
+    } else if is_of(raising, REQUESTS) && is_of_words(fact.kind) || runs(HANDLERS) && (by_grammar || fact.kind == FactKind::Argument) {
         fact.kind = FactKind::Argument;
-        fact.ends = Some(Ends::Request);
-    } else if is_of(raising, SETTINGS) {
-        fact.kind = FactKind::Argument;
+        // In a script nobody answers: it ends.
+        fact.ends = Some(Ends::Request).filter(|_| !fact.is_uncaught);
+    } else if by_grammar && let Some(kind) = told_by(raising, exception) {
+        fact.kind = kind;
+        if kind == FactKind::Internal {
+            fact.ends = None;
+        }
+    }
+}
+
+/// True for what a request is refused for in many words; what is missing or full is so for every request.
+fn is_of_words(kind: FactKind) -> bool {
+    matches!(kind, FactKind::Argument | FactKind::Internal | FactKind::Template | FactKind::Quantization | FactKind::Dtype | FactKind::ContextLimit)
+}
+
+/// What the code that raised an exception is about, where that says what a refusal of it means.
+fn told_by(raising: &Frame, exception: &Exception) -> Option<FactKind> {
+    let constructs = raising.function.starts_with("__");
+    if is_of(raising, SETTINGS) {
+        Some(FactKind::Argument)
     } else if is_of(raising, &["/layers/quantization/"]) {
-        fact.kind = FactKind::Quantization;
+        Some(FactKind::Quantization)
+    } else if is_of(raising, &["/models/"]) && raising.function.contains("load") {
+        Some(FactKind::WeightsInvalid)
+    } else if is_of(raising, &["/models/"]) && (constructs || raising.function.contains("config")) {
+        // What the model's configuration says, this code was not written for.
+        Some(FactKind::Architecture)
     } else if is_of(raising, INNER) && !constructs || exception.is("TypeError") && !is_of(raising, CALLED) {
-        fact.kind = FactKind::Internal;
-        fact.ends = None;
+        Some(FactKind::Internal)
+    } else {
+        None
     }
 }
 
@@ -198,6 +219,10 @@ mod tests {
         assert_eq!(settled(FactKind::Internal, OWLS, &[handler, layer]), (FactKind::Argument, Some(Ends::Request)));
         let settings = ("/p/sglang/srt/server_args.py", "check_server_args");
         assert_eq!(settled(FactKind::Internal, "AssertionError: owls exclude finches", &[settings]), (FactKind::Argument, None));
+        let model = ("/p/vllm/model_executor/models/owl.py", "__init__");
+        assert_eq!(settled(FactKind::Argument, OWLS, &[model]), (FactKind::Architecture, None));
+        let weights = ("/p/sglang/srt/models/owl.py", "load_weights");
+        assert_eq!(settled(FactKind::Internal, OWLS, &[weights]), (FactKind::WeightsInvalid, None));
         let quantizer = ("/p/vllm/model_executor/layers/quantization/owl.py", "create_weights");
         assert_eq!(settled(FactKind::Argument, OWLS, &[quantizer]), (FactKind::Quantization, None));
     }

@@ -452,7 +452,9 @@ impl Context<'_> {
                     | "UnboundLocalError"
                     | "NameError"
                     | "RecursionError"
-                    | "NotImplementedError" => (FactKind::Internal, "unrecognised-exception"),
+                    | "NotImplementedError"
+                    | "InternalError"
+                    | "InternalServerError" => (FactKind::Internal, "unrecognised-exception"),
                     _ => (FactKind::Failure, "unrecognised-exception"),
                 }
             }
