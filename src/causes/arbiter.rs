@@ -379,8 +379,12 @@ fn candidates(case: &Case, run: &Run, episode: &Episode, course: &Course) -> Vec
     }
     // A failure that the process got over before it came up was a fallback.
     let is_fallback = episode.survived && !course.was_up && !candidates.iter().any(|&i| is_swallowed_capture(&facts[i]));
+    // An error that is only told, without an exception and without a request that failed of it, was handled.
+    let is_remark = |fact: &Fact| fact.kind == FactKind::Internal && fact.strength == Strength::Weak && !fact.is_exception && fact.ends.is_none();
+    let answers_with_errors = episode.facts.iter().any(|&i| &*facts[i].rule == "web-5xx" || facts[i].ends == Some(Ends::Request));
+    let is_handled = episode.survived && course.was_up && !answers_with_errors && candidates.iter().all(|&i| is_remark(&facts[i]));
     let unexplained_form = candidates.iter().all(|&i| facts[i].strength == Strength::Form && !facts[i].is_exception);
-    if is_fallback || unexplained_form && !course.died {
+    if is_fallback || is_handled || unexplained_form && !course.died {
         return Vec::new();
     }
     // Who stopped it, if somebody says so, is more than that it was stopped.
