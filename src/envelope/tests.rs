@@ -284,6 +284,16 @@ fn joined_lines_have_an_end() {
 }
 
 #[test]
+fn workers_of_djl() {
+    for raw in ["[INFO ] PyProcess - W-196-finch-stdout: [1,0]<stdout>:ValueError: no", "WARN  PyProcess W-196-finch-stderr: ValueError: no"] {
+        let (line, origin) = one(raw);
+        assert_eq!((line.text.as_str(), line.level), ("ValueError: no", None), "{raw}");
+        assert_eq!(origin.container.as_deref(), Some("W-196-finch"));
+    }
+    untouched(&["WARN  PyProcess waits for its worker: none"]);
+}
+
+#[test]
 fn workers_of_runpod() {
     let (line, origin) = one("a1b2c3d4e5f6g7[info]  File \"/p/vllm/engine.py\", line 3, in run");
     assert_eq!((line.text.as_str(), line.level), ("  File \"/p/vllm/engine.py\", line 3, in run", None));
