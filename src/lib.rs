@@ -23,6 +23,7 @@ pub mod memory;
 mod pairs;
 pub mod post_mortem;
 pub mod program;
+mod raised;
 pub mod recognise;
 pub mod record;
 pub mod redact;

@@ -100,7 +100,9 @@ impl<'t> Recogniser<'t> {
         if hits.iter().any(|hit| hit.signature.exclusive) {
             hits.retain(|hit| hit.signature.exclusive);
         }
-        let stage = record.exceptions.iter().filter_map(|e| stage_of(&e.frames)).max_by_key(|&(priority, ..)| priority);
+        let embedded = if by_form { crate::raised::embedded_frames(&message.text) } else { Vec::new() };
+        let stages = record.exceptions.iter().map(|e| e.frames.as_slice()).chain([embedded.as_slice()]);
+        let stage = stages.filter_map(stage_of).max_by_key(|&(priority, ..)| priority);
         let engine = record.exceptions.iter().find_map(|e| engine_of(&e.frames));
         let context = Context { record, number: self.records, by_form, demoted, stage, engine };
 
@@ -370,8 +372,8 @@ impl Context<'_> {
             parse(parser, &flat.text, hit.start, &self.record.message, &mut fact)?;
         }
         // A message that quotes the exception behind it means what that means.
-        if let Some(raised) = exception.or_else(|| self.record.exceptions.iter().find(|raised| is_quoted(raised, &flat.text))) {
-            let kind = refined(&fact, raised, self.record);
+        if let Some(cause) = exception.or_else(|| self.record.exceptions.iter().find(|cause| is_quoted(cause, &flat.text))) {
+            let kind = refined(&fact, cause, self.record);
             if kind != fact.kind && fact.kind == FactKind::HubFetch {
                 fact.stage = None;
             }
@@ -379,7 +381,8 @@ impl Context<'_> {
                 fact.attributes.insert("mismatch".into(), "versions".to_owned());
             }
             fact.kind = kind;
-            if let Some(frame) = raised.frames.last().filter(|_| fact.kind == FactKind::Internal) {
+            crate::raised::settle(&mut fact, cause);
+            if let Some(frame) = cause.frames.last().filter(|_| fact.kind == FactKind::Internal) {
                 fact.attributes.insert("frame".into(), format!("{} ({})", frame.function, module_of(&frame.path)));
             }
         }
@@ -449,7 +452,9 @@ impl Context<'_> {
                     | "UnboundLocalError"
                     | "NameError"
                     | "RecursionError"
-                    | "NotImplementedError" => (FactKind::Internal, "unrecognised-exception"),
+                    | "NotImplementedError"
+                    | "InternalError"
+                    | "InternalServerError" => (FactKind::Internal, "unrecognised-exception"),
                     _ => (FactKind::Failure, "unrecognised-exception"),
                 }
             }
@@ -548,6 +553,7 @@ fn refined(fact: &Fact, exception: &Exception, record: &Record) -> FactKind {
         // A name or a call that fails while a package is being imported was written for other versions; what the package
         // checks there itself is said by other exceptions.
         FactKind::Argument | FactKind::Internal if fact.strength == Strength::Weak && does_not_fit(exception) => FactKind::Dependency,
+        FactKind::Argument | FactKind::Internal if fact.strength == Strength::Weak && lacks_what_is_asked(exception) => FactKind::Dependency,
         // Where only code of the user's own calls itself wrongly, no package is to blame.
         FactKind::Dependency | FactKind::Argument
             if fact.strength == Strength::Weak && exception.is("TypeError") && is_own(exception) && is_foreign(record) =>
@@ -616,6 +622,17 @@ fn does_not_fit(exception: &Exception) -> bool {
     let class = exception.class.rsplit('.').next().unwrap_or("");
     let is_of_a_version = matches!(class, "TypeError" | "AttributeError" | "NameError" | "ImportError" | "ModuleNotFoundError" | "SyntaxError");
     is_of_a_version && exception.frames.last().is_some_and(|frame| frame.function == "<module>" && is_installed(frame))
+}
+
+/// True where one package asks an object of transformers for what its version does not have.
+fn lacks_what_is_asked(exception: &Exception) -> bool {
+    let is_of_transformers = |frame: &Frame| module_of(&frame.path).starts_with("transformers/");
+    match exception.frames.as_slice() {
+        [.., asking, asked] if exception.is("AttributeError") => {
+            asked.function == "__getattr__" && is_of_transformers(asked) && is_installed(asking) && !is_of_transformers(asking)
+        }
+        _ => false,
+    }
 }
 
 /// True for a frame of a package that was installed.

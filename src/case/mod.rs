@@ -227,6 +227,9 @@ impl Case {
             *priority = fact.priority.max(*priority);
         }
         self.facts.retain(|fact| !is_guess(fact) || surest.get(&text(fact)) == Some(&fact.priority));
+        // What a guess reads is known by more than its form.
+        let is_form = |fact: &Fact| fact.kind.is_failure() && fact.strength == Strength::Form;
+        self.facts.retain(|fact| !is_form(fact) || !surest.contains_key(&text(fact)));
         let mut meant: HashSet<(u64, u32, u64)> = HashSet::new();
         let sentence = |fact: &Fact| (fact.place.record, fact.place.part, fact.place.first_line);
         self.facts.retain(|fact| !fact.kind.is_failure() || fact.strength != Strength::Exact || meant.insert(sentence(fact)));

@@ -89,10 +89,23 @@ pub fn verdicts(case: &Case) -> Vec<Verdict> {
     }
     let said = |v: &Verdict| v.cause.id != "unknown";
     let known_died = verdicts.iter().any(|v| said(v) && v.impact == Impact::ProcessDied);
+    // What a container without an engine does is its own business, while the server beside it works.
+    verdicts.retain(|v| said(v) || !is_neighbour(case, v));
     let only_follows = |v: &Verdict| matches!(case.facts[v.decisive].kind, FactKind::Symptom | FactKind::ProcessExit);
     verdicts.retain(|v| said(v) || !known_died || v.impact == Impact::ProcessDied && !only_follows(v));
     verdicts.sort_by_key(|v| (v.impact, Reverse(v.run), Reverse(said(v)), v.decisive));
     listed(verdicts)
+}
+
+/// True for what befell a container that ran no engine, beside one that did and came up.
+fn is_neighbour(case: &Case, verdict: &Verdict) -> bool {
+    // Compose says below its own name that a container has exited.
+    let is_known = |name: &&str| case.origins.iter().any(|origin| origin.container.as_deref() == Some(name));
+    let named = case.facts[verdict.decisive].word("container").filter(is_known);
+    let Some(container) = named.or(case.runs[verdict.run].container.as_deref()) else { return false };
+    let is_of_an_engine = |fact: &Fact| fact.engine.is_some() && !fact.kind.is_failure() && case.container(fact) == Some(container);
+    let serves = |run: &Run| run.ready.is_some() && is_server(case.own_engine(run.container.as_deref()));
+    !case.facts.iter().any(is_of_an_engine) && case.runs.iter().any(serves)
 }
 
 /// Incidents that a report lists: a log of ten thousand pods that all broke is one story, not ten thousand.
@@ -366,8 +379,12 @@ fn candidates(case: &Case, run: &Run, episode: &Episode, course: &Course) -> Vec
     }
     // A failure that the process got over before it came up was a fallback.
     let is_fallback = episode.survived && !course.was_up && !candidates.iter().any(|&i| is_swallowed_capture(&facts[i]));
+    // An error that is only told, without an exception and without a request that failed of it, was handled.
+    let is_remark = |fact: &Fact| fact.kind == FactKind::Internal && fact.strength == Strength::Weak && !fact.is_exception && fact.ends.is_none();
+    let answers_with_errors = episode.facts.iter().any(|&i| &*facts[i].rule == "web-5xx" || facts[i].ends == Some(Ends::Request));
+    let is_handled = episode.survived && course.was_up && !answers_with_errors && candidates.iter().all(|&i| is_remark(&facts[i]));
     let unexplained_form = candidates.iter().all(|&i| facts[i].strength == Strength::Form && !facts[i].is_exception);
-    if is_fallback || unexplained_form && !course.died {
+    if is_fallback || is_handled || unexplained_form && !course.died {
         return Vec::new();
     }
     // Who stopped it, if somebody says so, is more than that it was stopped.

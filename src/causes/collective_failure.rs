@@ -25,7 +25,13 @@ a rank failed for another reason first, that is the cause and this follows.
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
-    direct(s, FactKind::Collective, "communication between ranks failed")
+    let claim = direct(s, FactKind::Collective, "communication between ranks failed")?;
+    if s.fact.word("how") != Some("hang") {
+        return Some(claim);
+    }
+    // A step that does not end waits for another rank as a rule; where there is none, nothing says why.
+    let has_others = s.case.rank_of(s.fact).is_some();
+    Claim::new(if has_others { 0.6 } else { 0.3 }, "a step of the engine did not end")
 }
 
 fn headline(s: &Situation<'_>) -> String {

@@ -31,7 +31,7 @@ fn headline(s: &Situation<'_>) -> String {
 }
 
 fn explanation(_: &Situation<'_>) -> String {
-    "The model's config names an architecture that this version has no code for.".to_owned()
+    "The model's config names an architecture, or a feature of one, that this version has no code for.".to_owned()
 }
 
 fn remedies(_: &Situation<'_>) -> Vec<Remedy> {

@@ -25,6 +25,7 @@ same run with more logging.",
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
     match s.fact.kind {
+        FactKind::Collective if s.fact.word("how") == Some("hang") => Claim::new(0.45, "a step of the engine did not end"),
         FactKind::Failure => Claim::new(0.45, "a failure that does not say why"),
         FactKind::Symptom | FactKind::ProcessExit => Claim::new(0.4, "only what followed from the failure is in the log"),
         FactKind::Hint => Claim::new(0.2, "only hints are in the log"),

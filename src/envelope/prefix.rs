@@ -70,21 +70,26 @@ pub(super) fn find(text: &str, stamped: bool) -> Option<Found> {
             .or_else(|| endpoint(text))
             .or_else(|| supervised(text))
             .or_else(|| model_log(text))
+            .or_else(|| serverless(text))
             .or_else(|| opener(text)),
         b'[' => rank(text)
             .or_else(|| pod(text))
             .or_else(|| mpi(text))
             .or_else(|| sure_service(text))
             .or_else(|| monotonic_journal(text))
-            .or_else(|| relayed(text)),
+            .or_else(|| relayed(text))
+            .or_else(|| python_process(text)),
         b'@' => tai64n(text),
         b'(' => process(text),
         b'<' => syslog(text),
         b'#' => workflow_command(text),
-        b'A'..=b'Z' => {
-            journal(text).or_else(|| workflow_step(text)).or_else(|| sure_service(text)).or_else(|| filtered(text)).or_else(|| opener(text))
-        }
-        b'a'..=b'z' => sure_service(text).or_else(|| workflow_step(text)).or_else(|| opener(text)),
+        b'A'..=b'Z' => journal(text)
+            .or_else(|| workflow_step(text))
+            .or_else(|| sure_service(text))
+            .or_else(|| filtered(text))
+            .or_else(|| python_process(text))
+            .or_else(|| opener(text)),
+        b'a'..=b'z' => sure_service(text).or_else(|| workflow_step(text)).or_else(|| serverless(text)).or_else(|| opener(text)),
         b'.' | b'/' => opener(text),
         _ => None,
     }
@@ -227,6 +232,26 @@ fn model_log(text: &str) -> Option<Found> {
     let at = head.find(" MODEL_LOG - ")?;
     let worker = head[len.min(at)..at].rsplit(' ').next()?;
     worker.starts_with("W-").then(|| Found { container: Some(worker.to_owned()), stamp: Some(stamp), ..Found::new(at + " MODEL_LOG - ".len()) })
+}
+
+/// `a1b2c3d4e5f6g7[info]` of RunPod's workers: the level is the stream's, whatever the line says.
+fn serverless(text: &str) -> Option<Found> {
+    let (worker, rest) = text.split_at_checked(14)?;
+    let is_made_up = worker.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) && worker.bytes().any(|b| b.is_ascii_digit());
+    let level = ["[info]", "[error]", "[warning]", "[debug]"].into_iter().find(|level| rest.starts_with(level)).filter(|_| is_made_up)?;
+    Some(Found { container: Some(worker.to_owned()), ..Found::new(worker.len() + level.len()) })
+}
+
+/// `[INFO ] PyProcess - W-9-llm-stdout: `, `WARN  PyProcess W-9-4f2a-stderr: ` of DJL Serving, which relays its workers: the
+/// level is the stream's.
+fn python_process(text: &str) -> Option<Found> {
+    let head = beginning(text);
+    let at = head.find("PyProcess ").filter(|&at| at <= "[INFO ] ".len())? + "PyProcess ".len();
+    let at = at + head[at..].strip_prefix("- ").map_or(0, |_| 2);
+    let end = at + head[at..].find(": ")?;
+    let worker = &head[at..end];
+    let is_worker = worker.starts_with("W-") && (worker.ends_with("-stdout") || worker.ends_with("-stderr"));
+    is_worker.then(|| Found { container: Some(worker[..worker.len() - "-stdout".len()].to_owned()), ..Found::new(end + 2) })
 }
 
 /// `[1000.123456] host unit[123]: ` of `journalctl -o short-monotonic`.

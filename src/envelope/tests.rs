@@ -284,6 +284,24 @@ fn joined_lines_have_an_end() {
 }
 
 #[test]
+fn workers_of_djl() {
+    for raw in ["[INFO ] PyProcess - W-196-finch-stdout: [1,0]<stdout>:ValueError: no", "WARN  PyProcess W-196-finch-stderr: ValueError: no"] {
+        let (line, origin) = one(raw);
+        assert_eq!((line.text.as_str(), line.level), ("ValueError: no", None), "{raw}");
+        assert_eq!(origin.container.as_deref(), Some("W-196-finch"));
+    }
+    untouched(&["WARN  PyProcess waits for its worker: none"]);
+}
+
+#[test]
+fn workers_of_runpod() {
+    let (line, origin) = one("a1b2c3d4e5f6g7[info]  File \"/p/vllm/engine.py\", line 3, in run");
+    assert_eq!((line.text.as_str(), line.level), ("  File \"/p/vllm/engine.py\", line 3, in run", None));
+    assert_eq!(origin.container.as_deref(), Some("a1b2c3d4e5f6g7"));
+    untouched(&["abcdefghijklmn[info] no worker", "a1b2[info] too short"]);
+}
+
+#[test]
 fn objects_of_loggers() {
     let (line, origin) = one(
         r#"{"timestamp":"2024-05-14T12:30:52.830987Z","level":"ERROR","fields":{"message":"Shard failed","rank":1,"error":"boom"},"target":"text_generation_launcher","span":{"rank":1,"name":"shard-manager"}}"#,
