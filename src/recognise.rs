@@ -85,6 +85,9 @@ impl<'t> Recogniser<'t> {
 
         let mut message = record.message.flat();
         clip(&mut message.text);
+        if record.level.is_none() && record.exceptions.is_empty() && names_a_way_out(&message.text) {
+            (by_form, demoted) = (false, true);
+        }
         // What counts only in a failure is not tried on anything else, and broad rules only where no other speaks.
         let wanted = move |s: &Signature| !is_broad(s) && (by_form || !s.weak && !s.needs_failure);
         let mut hits = self.table.hits(&message.text, wanted);
@@ -537,7 +540,9 @@ fn refined(fact: &Fact, exception: &Exception, record: &Record) -> FactKind {
     };
     let innermost = &frames[frames.len().saturating_sub(3)..];
     match fact.kind {
-        FactKind::OutOfMemory if within(innermost, &["pin_memory(", "_pin_memory", "cudaHostAlloc", "cudaHostRegister"]) => FactKind::HostMemory,
+        FactKind::OutOfMemory if within(innermost, &["pin_memory(", "pin_memory=True", "_pin_memory", "cudaHostAlloc", "cudaHostRegister"]) => {
+            FactKind::HostMemory
+        }
         FactKind::OutOfMemory if within(frames, &["_utils/pin_memory.py"]) => FactKind::HostMemory,
         FactKind::OutOfMemory if fact.word("pool") == Some("driver") && within(innermost, &["_lazy_init", "_cuda_init"]) => FactKind::DeviceOccupied,
         // What a sleeping server gave back, others have taken since.
@@ -718,6 +723,32 @@ fn is_failure_by_form(record: &Record) -> bool {
             || line.contains("error loading model")
             || line.contains(": failed to ")
     })
+}
+
+/// True for a message that says in the same breath what is done instead (`Failed to import owl. Using sdpa.`), or when
+/// something would fail, and for a source line that would raise something.
+fn names_a_way_out(text: &str) -> bool {
+    let source = text.trim_start_matches(['+', '-', ' ']);
+    if ["If you ", "if you ", "In case of ", "raise ", "except ", "throw "].iter().any(|start| source.starts_with(start)) {
+        return true;
+    }
+    const SAID: &[&str] = &[
+        "falling back",
+        "Falling back",
+        "falls back",
+        "fall back to",
+        "; using ",
+        ". Using ",
+        ". using ",
+        ", using ",
+        "will be used instead",
+        "will use ",
+        "continuing without",
+        "Continuing without",
+        "retrying with",
+        "Retrying with",
+    ];
+    SAID.iter().any(|said| text.contains(said))
 }
 
 /// The stage that frames tell: the rule with the highest priority, the innermost frame among equals.

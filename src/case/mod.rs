@@ -270,7 +270,8 @@ impl Case {
                 | FactKind::HubFetch
                 | FactKind::WeightsInvalid
         );
-        let is_bare = !fact.is_exception && fact.place.level.is_none();
+        // What goes down says much that looks like this; that it finds its own address taken it does not say.
+        let is_bare = (!fact.is_exception || fact.kind == FactKind::Port) && fact.place.level.is_none();
         is_of_a_start && fact.strength == Strength::Exact && fact.ends != Some(Ends::Request) && !fact.is_step() && (fact.is_uncaught || is_bare)
     }
 
