@@ -85,7 +85,7 @@ impl<'t> Recogniser<'t> {
 
         let mut message = record.message.flat();
         clip(&mut message.text);
-        if record.level.is_none() && record.exceptions.is_empty() && names_a_way_out(&message.text) {
+        if record.exceptions.is_empty() && names_a_way_out(&message.text) {
             (by_form, demoted) = (false, true);
         }
         // What counts only in a failure is not tried on anything else, and broad rules only where no other speaks.
@@ -555,7 +555,11 @@ fn refined(fact: &Fact, exception: &Exception, record: &Record) -> FactKind {
         FactKind::Argument | FactKind::Internal if fact.strength == Strength::Weak && does_not_fit(exception) => FactKind::Dependency,
         // Where only code of the user's own calls itself wrongly, no package is to blame.
         FactKind::Dependency | FactKind::Argument
-            if fact.strength == Strength::Weak && exception.is("TypeError") && is_own(exception) && is_foreign(record) =>
+            if fact.strength == Strength::Weak
+                && exception.is("TypeError")
+                && is_own(exception)
+                && is_foreign(record)
+                && !makes_a_librarys(exception) =>
         {
             FactKind::Internal
         }
@@ -631,6 +635,15 @@ fn is_installed(frame: &Frame) -> bool {
 /// True for an exception none of whose frames is of an installed package.
 fn is_own(exception: &Exception) -> bool {
     !exception.frames.is_empty() && !exception.frames.iter().any(is_installed)
+}
+
+/// True for arguments that the constructor of a library's class does not know: it refuses them before it has a frame of
+/// its own, so that only the caller's are there.
+fn makes_a_librarys(exception: &Exception) -> bool {
+    let said = exception.text.lines.first().map_or("", |(_, line)| line.as_str());
+    let class = said.strip_prefix("TypeError: ").and_then(|said| said.split_once(".__init__() got an unexpected keyword")).map(|(class, _)| class);
+    let of_libraries = ["Trainer", "Arguments", "Config", "Pipeline", "Tokenizer", "Processor", "Model", "ForCausalLM", "LLM", "Params"];
+    class.is_some_and(|class| of_libraries.iter().any(|ending| class.ends_with(ending)))
 }
 
 /// True for a traceback without a word before it that leads out of the program's first frame: no logger wrote it, and
@@ -747,6 +760,7 @@ fn names_a_way_out(text: &str) -> bool {
         "Continuing without",
         "retrying with",
         "Retrying with",
+        "trying with fallback",
     ];
     SAID.iter().any(|said| text.contains(said))
 }
