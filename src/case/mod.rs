@@ -279,7 +279,7 @@ impl Case {
     fn was_stopped_without(&self, run: &Run, kind: FactKind) -> bool {
         let since_it_was_up = |ready: usize| run.facts.iter().map(|&i| (i, self.facts[i].kind)).filter(move |&(i, _)| i > ready);
         run.ready.is_some_and(|ready| since_it_was_up(ready).any(|(_, of)| matches!(of, FactKind::StopSignal | FactKind::OrderlyStop)))
-            && run.facts.iter().all(|&i| self.facts[i].kind != kind)
+            && run.facts.iter().all(|&i| self.facts[i].kind != kind || self.facts[i].is_step())
     }
 
     fn split_into_runs(&mut self) {

@@ -353,7 +353,8 @@ impl Open {
     fn accepts_traceback(&self, line: &Line, same_header: bool) -> bool {
         let announced = || {
             let text = self.record.message.lines.last().map_or("", |(_, text)| text.trim_end());
-            text.ends_with(':') || text.to_ascii_lowercase().contains("traceback")
+            let lower = text.to_ascii_lowercase();
+            text.ends_with(':') || lower.contains("traceback") || lower.contains("retry")
         };
         same_header
             || line.continues_record
