@@ -85,6 +85,9 @@ impl<'t> Recogniser<'t> {
 
         let mut message = record.message.flat();
         clip(&mut message.text);
+        if record.exceptions.is_empty() && names_a_way_out(&message.text) {
+            (by_form, demoted) = (false, true);
+        }
         // What counts only in a failure is not tried on anything else, and broad rules only where no other speaks.
         let wanted = move |s: &Signature| !is_broad(s) && (by_form || !s.weak && !s.needs_failure);
         let mut hits = self.table.hits(&message.text, wanted);
@@ -542,7 +545,9 @@ fn refined(fact: &Fact, exception: &Exception, record: &Record) -> FactKind {
     };
     let innermost = &frames[frames.len().saturating_sub(3)..];
     match fact.kind {
-        FactKind::OutOfMemory if within(innermost, &["pin_memory(", "_pin_memory", "cudaHostAlloc", "cudaHostRegister"]) => FactKind::HostMemory,
+        FactKind::OutOfMemory if within(innermost, &["pin_memory(", "pin_memory=True", "_pin_memory", "cudaHostAlloc", "cudaHostRegister"]) => {
+            FactKind::HostMemory
+        }
         FactKind::OutOfMemory if within(frames, &["_utils/pin_memory.py"]) => FactKind::HostMemory,
         FactKind::OutOfMemory if fact.word("pool") == Some("driver") && within(innermost, &["_lazy_init", "_cuda_init"]) => FactKind::DeviceOccupied,
         // What a sleeping server gave back, others have taken since.
@@ -556,7 +561,11 @@ fn refined(fact: &Fact, exception: &Exception, record: &Record) -> FactKind {
         FactKind::Argument | FactKind::Internal if fact.strength == Strength::Weak && lacks_what_is_asked(exception) => FactKind::Dependency,
         // Where only code of the user's own calls itself wrongly, no package is to blame.
         FactKind::Dependency | FactKind::Argument
-            if fact.strength == Strength::Weak && exception.is("TypeError") && is_own(exception) && is_foreign(record) =>
+            if fact.strength == Strength::Weak
+                && exception.is("TypeError")
+                && is_own(exception)
+                && is_foreign(record)
+                && !makes_a_librarys(exception) =>
         {
             FactKind::Internal
         }
@@ -643,6 +652,15 @@ fn is_installed(frame: &Frame) -> bool {
 /// True for an exception none of whose frames is of an installed package.
 fn is_own(exception: &Exception) -> bool {
     !exception.frames.is_empty() && !exception.frames.iter().any(is_installed)
+}
+
+/// True for arguments that the constructor of a library's class does not know: it refuses them before it has a frame of
+/// its own, so that only the caller's are there.
+fn makes_a_librarys(exception: &Exception) -> bool {
+    let said = exception.text.lines.first().map_or("", |(_, line)| line.as_str());
+    let class = said.strip_prefix("TypeError: ").and_then(|said| said.split_once(".__init__() got an unexpected keyword")).map(|(class, _)| class);
+    let of_libraries = ["Trainer", "Arguments", "Config", "Pipeline", "Tokenizer", "Processor", "Model", "ForCausalLM", "LLM", "Params"];
+    class.is_some_and(|class| of_libraries.iter().any(|ending| class.ends_with(ending)))
 }
 
 /// True for a traceback without a word before it that leads out of the program's first frame: no logger wrote it, and
@@ -735,6 +753,33 @@ fn is_failure_by_form(record: &Record) -> bool {
             || line.contains("error loading model")
             || line.contains(": failed to ")
     })
+}
+
+/// True for a message that says in the same breath what is done instead (`Failed to import owl. Using sdpa.`), or when
+/// something would fail, and for a source line that would raise something.
+fn names_a_way_out(text: &str) -> bool {
+    let source = text.trim_start_matches(['+', '-', ' ']);
+    if ["If you ", "if you ", "In case of ", "raise ", "except ", "throw "].iter().any(|start| source.starts_with(start)) {
+        return true;
+    }
+    const SAID: &[&str] = &[
+        "falling back",
+        "Falling back",
+        "falls back",
+        "fall back to",
+        "; using ",
+        ". Using ",
+        ". using ",
+        ", using ",
+        "will be used instead",
+        "will use ",
+        "continuing without",
+        "Continuing without",
+        "retrying with",
+        "Retrying with",
+        "trying with fallback",
+    ];
+    SAID.iter().any(|said| text.contains(said))
 }
 
 /// The stage that frames tell: the rule with the highest priority, the innermost frame among equals.

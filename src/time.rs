@@ -58,7 +58,7 @@ pub fn leading_stamp(text: &str) -> Option<(Stamp, usize)> {
         return (inside.as_bytes().get(length) == Some(&b']')).then_some((stamp, length + 2));
     }
     match text.as_bytes().first()? {
-        b'0'..=b'9' => dated(text).or_else(|| bare(text)).or_else(|| since_start(text)),
+        b'0'..=b'9' => dated(text).or_else(|| bare(text)).or_else(|| since_start(text)).or_else(|| kitchen(text)),
         b'A'..=b'Z' => dated(text),
         _ => None,
     }
@@ -371,6 +371,8 @@ fn time_of_day(scan: &mut Scan<'_>, least_digits: usize) -> Option<NaiveTime> {
     let mut nanos = 0;
     let fraction = match scan.peek() {
         b'.' | b',' => scan.ahead(1).is_ascii_digit(),
+        // The rich handler of text-generation-webui writes `12:00:00-123456`.
+        b'-' => (1..=6).all(|by| scan.ahead(by).is_ascii_digit()) && scan.ahead(7) == b' ',
         // Some loggers write `12:00:00:123`.
         b':' => (1..=3).all(|by| scan.ahead(by).is_ascii_digit()) && !scan.ahead(4).is_ascii_alphanumeric() && scan.ahead(4) != b':',
         _ => false,
@@ -495,6 +497,25 @@ fn bare(text: &str) -> Option<(Stamp, usize)> {
         return None;
     }
     Some((Stamp { text: text.get(..end)?.to_owned(), clock: Clock::Wall { date: None, time, offset } }, end))
+}
+
+/// The time without seconds that zerolog prints on a console, `9:41PM ERR …`; only before its levels of three letters.
+fn kitchen(text: &str) -> Option<(Stamp, usize)> {
+    let mut scan = Scan::new(text);
+    let hour = scan.number(1, 2).filter(|hour| (1..=12).contains(hour))?;
+    let minute = if scan.eat(b':') { scan.fixed(2)? } else { return None };
+    let half = match (scan.peek(), scan.ahead(1)) {
+        (b'A', b'M') => 0,
+        (b'P', b'M') => 12,
+        _ => return None,
+    };
+    let end = scan.at + 2;
+    let is_level = |level: &str| text.get(end..).is_some_and(|rest| rest.strip_prefix(' ').is_some_and(|rest| rest.starts_with(level)));
+    if !["TRC ", "DBG ", "INF ", "WRN ", "ERR ", "FTL ", "PNC "].iter().any(|level| is_level(level)) {
+        return None;
+    }
+    let time = NaiveTime::from_hms_opt(hour % 12 + half, minute, 0)?;
+    Some((Stamp { text: text.get(..end)?.to_owned(), clock: Clock::Wall { date: None, time, offset: None } }, end))
 }
 
 /// What a clock prints; clocks that print different things are different clocks.
@@ -737,7 +758,15 @@ mod tests {
 
     #[test]
     fn clocks_without_a_date_are_read() {
-        for (text, length) in [("12:00:00 ERROR x", 8), ("12:00:00.123 x", 12), ("[12:00:00] x", 10), ("12:00:00,5", 10), ("12:00:00: x", 8)] {
+        for (text, length) in [
+            ("12:00:00 ERROR x", 8),
+            ("12:00:00.123 x", 12),
+            ("[12:00:00] x", 10),
+            ("12:00:00,5", 10),
+            ("12:00:00: x", 8),
+            ("12:00:00-123456 INFO x", 15),
+            ("9:41PM ERR x", 6),
+        ] {
             let found = leading_stamp(text);
             assert_eq!(found.as_ref().map(|(_, l)| *l), Some(length), "{text}");
             assert!(matches!(found, Some((Stamp { clock: Clock::Wall { date: None, .. }, .. }, _))), "{text}");
@@ -760,6 +789,7 @@ mod tests {
             "10.20.130.140 - - x",
             "192.168.1.10:8000 x",
             "12:00 left",
+            "9:41PM is late",
             "00:12<01:00, 1.2it/s]",
             "00:05:12<00:10:00",
             "01:02:03 left",

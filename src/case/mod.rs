@@ -273,7 +273,8 @@ impl Case {
                 | FactKind::HubFetch
                 | FactKind::WeightsInvalid
         );
-        let is_bare = !fact.is_exception && fact.place.level.is_none();
+        // What goes down says much that looks like this; that it finds its own address taken it does not say.
+        let is_bare = (!fact.is_exception || fact.kind == FactKind::Port) && fact.place.level.is_none();
         is_of_a_start && fact.strength == Strength::Exact && fact.ends != Some(Ends::Request) && !fact.is_step() && (fact.is_uncaught || is_bare)
     }
 
@@ -281,7 +282,7 @@ impl Case {
     fn was_stopped_without(&self, run: &Run, kind: FactKind) -> bool {
         let since_it_was_up = |ready: usize| run.facts.iter().map(|&i| (i, self.facts[i].kind)).filter(move |&(i, _)| i > ready);
         run.ready.is_some_and(|ready| since_it_was_up(ready).any(|(_, of)| matches!(of, FactKind::StopSignal | FactKind::OrderlyStop)))
-            && run.facts.iter().all(|&i| self.facts[i].kind != kind)
+            && run.facts.iter().all(|&i| self.facts[i].kind != kind || self.facts[i].is_step())
     }
 
     fn split_into_runs(&mut self) {

@@ -508,9 +508,11 @@ impl Roles {
 /// What an episode did, and how often.
 fn impact(case: &Case, run: &Run, episode: &Episode, course: &Course, candidates: &[usize], proof: &[usize]) -> (Impact, u64) {
     let facts = &case.facts;
-    // Ollama's server outlives its runners.
-    let is_outlived = |fact: &Fact| &*fact.rule == "web-5xx" || fact.ends == Some(Ends::Request) || fact.word("process") == Some("runner");
-    let answered = case.engine_of(run.container.as_deref()) == Some("ollama") && episode.facts.iter().any(|&i| is_outlived(&facts[i]));
+    // Ollama's server outlives its runners, and llama.cpp's router its instances.
+    let is_runner = |fact: &Fact| fact.word("process") == Some("runner");
+    let is_outlived = |fact: &Fact| &*fact.rule == "web-5xx" || fact.ends == Some(Ends::Request);
+    let is_ollama = case.engine_of(run.container.as_deref()) == Some("ollama");
+    let answered = episode.facts.iter().any(|&i| is_runner(&facts[i]) || is_ollama && is_outlived(&facts[i]));
     let one_request = answered || episode.facts.iter().any(|&i| facts[i].ends == Some(Ends::Request)) && !course.fatal;
     if course.died && !one_request {
         return (Impact::ProcessDied, 1);

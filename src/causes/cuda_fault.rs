@@ -12,11 +12,12 @@ pub const CAUSE: Cause = Cause {
     doc: "\
 A kernel faulted: illegal memory access, device-side assert, launch failure, misaligned address.
 
-**Recognised by** `CUDA error: an illegal memory access was encountered` and its kin, Xid 13, 31, 43 and 45. The line that reports it
-is seldom the one that did it: kernels run asynchronously. Where an assertion or out-of-memory stands before it, that is the cause.
+**Recognised by** `CUDA error: an illegal memory access was encountered` and its kin, Xid 13, 31, 43 and 45, a device
+that was lost to a reset (`ErrorDeviceLost`). The line that reports it is seldom the one that did it: kernels run asynchronously. Where
+an assertion or out-of-memory stands before it, that is the cause.
 
-**Fixed by** finding the kernel (`CUDA_LAUNCH_BLOCKING=1`), by checking inputs against vocabulary and context, by another attention
-or quantization kernel, and by reporting it where it is the engine's.",
+**Fixed by** finding the kernel (`CUDA_LAUNCH_BLOCKING=1`, under ROCm `AMD_SERIALIZE_KERNEL=3`), by checking inputs against
+vocabulary and context, by another attention or quantization kernel, and by reporting it where it is the engine's.",
     claim,
     headline,
     explanation,
@@ -31,13 +32,21 @@ fn headline(s: &Situation<'_>) -> String {
     said(s)
 }
 
-fn explanation(_: &Situation<'_>) -> String {
+fn explanation(s: &Situation<'_>) -> String {
+    if s.fact.word("how") == Some("reset") {
+        return "The driver took the device from the program: what was submitted to it hung or faulted, and it was reset.".to_owned();
+    }
     "A kernel read or wrote where it must not, or failed a check. The traceback shows where it was noticed, not where it happened.".to_owned()
 }
 
-fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
-    vec![
-        advice("blocking", "Run once with `CUDA_LAUNCH_BLOCKING=1` and read the traceback again", "Each kernel is then waited for, so that the right line fails.", "Slow; for diagnosis only."),
+fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
+    let mut all = vec![
+        advice("blocking", "Run once with `CUDA_LAUNCH_BLOCKING=1`, under ROCm with `AMD_SERIALIZE_KERNEL=3`, and read the traceback again", "Each kernel is then waited for, so that the right line fails.", "Slow; for diagnosis only."),
         advice("other-kernel", "Switch off what is special: custom kernels, graphs, quantization, one at a time", "What makes it go away names the kernel.", "Speed."),
-    ]
+    ];
+    // What was reset runs on an API that has no such variable.
+    if s.fact.word("how") == Some("reset") {
+        all.retain(|remedy| remedy.id != "blocking");
+    }
+    all
 }

@@ -142,7 +142,7 @@ fn memory_at(s: &Situation<'_>, stages: &[Stage], reason: &str) -> Option<Claim>
 
 /// The signal that ended a process, from the signal or from an exit code above 128 or below 0.
 fn exit_signal(fact: &Fact) -> Option<i64> {
-    if !matches!(fact.kind, FactKind::ProcessExit | FactKind::Symptom | FactKind::Failure) {
+    if !matches!(fact.kind, FactKind::ProcessExit | FactKind::Symptom | FactKind::Failure | FactKind::Crash) {
         return None;
     }
     let from_code = || match fact.number("exit_code")? {

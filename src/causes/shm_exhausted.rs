@@ -25,12 +25,23 @@ shared memory broadcast block found` is not one: it says that a process is slow.
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
+    if is_bus_error(s) {
+        return Claim::new(0.7, "a bus error: a page of shared memory could not be had");
+    }
     direct(s, FactKind::SharedMemory, "shared memory was too small")
+}
+
+/// True for a program of Python's that a bus error ended: its workers share tensors by pages of /dev/shm. What maps its
+/// model's file may have lost that.
+fn is_bus_error(s: &Situation<'_>) -> bool {
+    let maps_files = matches!(s.engine, Some("llama.cpp" | "ollama"));
+    !maps_files && !s.is(FactKind::SharedMemory) && exit_signal(s.fact) == Some(7)
 }
 
 fn headline(s: &Situation<'_>) -> String {
     match s.figures.tried_bytes {
         Some(tried) => format!("Shared memory (/dev/shm) is too small: {} was refused", size(tried)),
+        None if is_bus_error(s) => "A bus error ended the process: most likely shared memory (/dev/shm) is too small".to_owned(),
         None => "Shared memory (/dev/shm) is too small".to_owned(),
     }
 }

@@ -353,13 +353,34 @@ impl Open {
     fn accepts_traceback(&self, line: &Line, same_header: bool) -> bool {
         let announced = || {
             let text = self.record.message.lines.last().map_or("", |(_, text)| text.trim_end());
-            text.ends_with(':') || text.to_ascii_lowercase().contains("traceback")
+            let lower = text.to_ascii_lowercase();
+            text.ends_with(':') || lower.contains("traceback") || lower.contains("retry")
         };
         same_header
             || line.continues_record
+            || self.record.last_line + 1 == line.number && self.introduces_a_traceback()
             || self.record.last_line + 3 >= line.number
                 && self.header.is_some()
                 && (self.record.level.is_some_and(|level| level >= Level::Error) || announced())
+    }
+
+    /// True for what stands above a traceback that stopped nothing: the interpreter's `Exception ignored in: …`, the logging
+    /// module's own failures, what a tool answered to a model.
+    fn introduces_a_traceback(&self) -> bool {
+        const LEADS: &[&str] = &[
+            "Exception ignored in",
+            "--- Logging error ---",
+            "[tool:result]",
+            "[tool_result]",
+            "[tool]",
+            "Observation:",
+            "OBSERVATION:",
+            "Tool result",
+            "<tool_response>",
+            "⎿",
+        ];
+        let text = self.record.message.lines.last().map_or("", |(_, text)| text.as_str());
+        self.header.is_none() && LEADS.iter().any(|lead| text.trim_start().starts_with(lead))
     }
 
     /// True for `thread 'main' panicked at src/main.rs:12:5:`, which says on its next line why.

@@ -285,7 +285,11 @@ impl Hit<'_> {
         let f = &mut self.figures;
         if format::SIZES.contains(&name) {
             let unit = self.signature.units.iter().find(|(key, _)| key == name).map(|(_, unit)| unit.as_ref());
-            let Some(bytes) = parse_size(value, unit, self.signature.decimal) else { return };
+            let Some(bytes) = parse_size(value, unit, self.signature.decimal) else {
+                // What is no size is a word: `set = { process = "runner" }`.
+                self.attributes.insert(name.to_owned(), value.to_owned());
+                return;
+            };
             let unsigned = u64::try_from(bytes).ok();
             match name {
                 "tried" => f.tried_bytes = unsigned,

@@ -112,16 +112,22 @@ pub(super) fn end_process(occasion: &Occasion<'_>) -> Option<Remedy> {
 
 // ------------------------------------------------------------------------------------------------------------- kernels
 
+/// Kernels one after another: CUDA and HIP have a variable for it, and HIP's messages name theirs.
 pub(super) fn blocking(occasion: &Occasion<'_>) -> Option<Remedy> {
+    let fact = occasion.situation.fact;
+    if fact.word("how") == Some("reset") {
+        return None;
+    }
+    let (name, value) = if fact.place.text.contains("AMD_SERIALIZE_KERNEL") { ("AMD_SERIALIZE_KERNEL", "3") } else { ("CUDA_LAUNCH_BLOCKING", "1") };
     environment(
         occasion,
         Words {
             id: "blocking",
-            title: "Run it once with CUDA_LAUNCH_BLOCKING=1 and read the traceback again".to_owned(),
+            title: format!("Run it once with {name}={value} and read the traceback again"),
             rationale: "Each kernel is then waited for, so that the right line fails.".to_owned(),
             tradeoff: "Slow; for diagnosis only.",
         },
-        ("CUDA_LAUNCH_BLOCKING", "1"),
+        (name, value),
     )
 }
 
