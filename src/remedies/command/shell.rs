@@ -193,9 +193,8 @@ fn sh_word(word: &Word) -> String {
         // All of it in one pair of quotes, which reads best.
         let mut out = String::from("\"");
         for (at, piece) in word.0.iter().enumerate() {
-            let goes_on = matches!(word.0.get(at + 1), Some(Piece::Text(text)) if text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'));
             match piece {
-                Piece::Variable(name) if goes_on => out.push_str(&format!("${{{name}}}")),
+                Piece::Variable(name) if word.goes_on_behind(at) => out.push_str(&format!("${{{name}}}")),
                 Piece::Variable(name) => out.push_str(&format!("${name}")),
                 Piece::Fallback(name, rest) => out.push_str(&format!("${{{name}{rest}}}")),
                 Piece::Text(text) => out.push_str(text),
@@ -203,7 +202,7 @@ fn sh_word(word: &Word) -> String {
         }
         return out + "\"";
     }
-    let text: String = word.0.iter().map(sh).collect();
+    let text: String = word.0.iter().enumerate().map(|(at, piece)| sh(piece, word.goes_on_behind(at))).collect();
     if text.is_empty() { "''".to_owned() } else { text }
 }
 
@@ -212,8 +211,9 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte)
 }
 
-fn sh(piece: &Piece) -> String {
+fn sh(piece: &Piece, goes_on: bool) -> String {
     match piece {
+        Piece::Variable(name) if goes_on => format!("\"${{{name}}}\""),
         Piece::Variable(name) => format!("\"${name}\""),
         Piece::Fallback(name, rest) => format!("\"${{{name}{rest}}}\""),
         Piece::Text(text) if text.is_empty() => String::new(),

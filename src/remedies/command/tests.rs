@@ -164,6 +164,21 @@ fn other_programs_are_read() {
 }
 
 #[test]
+fn a_variable_ends_where_its_name_does() {
+    for (text, wanted) in [
+        ("vllm serve ${A}b/c", "vllm serve \"${A}b/c\""),
+        ("vllm serve a/b --revision \"$A\"'b c'", "vllm serve a/b --revision \"${A}\"'b c'"),
+        ("vllm serve a/b --revision \"$A\"/c", "vllm serve a/b --revision \"$A/c\""),
+    ] {
+        let command = read(text);
+        let printed = written(&command, &[]).unwrap();
+        assert_eq!(printed, wanted);
+        let words: Vec<String> = split(&printed).unwrap().iter().map(Word::plain).collect();
+        assert_eq!(Some(words), shlex::split(&printed), "{printed}");
+    }
+}
+
+#[test]
 fn secrets_stay_variables() {
     let secret = "hf_aB3dE5fG7hI9jK1lM3nO5pQ7";
     for text in [

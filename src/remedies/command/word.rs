@@ -51,14 +51,21 @@ impl Word {
         Word(vec![Piece::Variable(name.into())])
     }
 
-    /// The word as a reader sees it: variables as `$NAME`.
+    /// The word as a reader sees it: variables as `$NAME`, or `${NAME}` where text goes on.
     pub fn plain(&self) -> String {
-        let part = |piece: &Piece| match piece {
+        let part = |(at, piece): (usize, &Piece)| match piece {
             Piece::Text(text) => text.clone(),
+            Piece::Variable(name) if self.goes_on_behind(at) => format!("${{{name}}}"),
             Piece::Variable(name) => format!("${name}"),
             Piece::Fallback(name, rest) => format!("${{{name}{rest}}}"),
         };
-        self.0.iter().map(part).collect()
+        self.0.iter().enumerate().map(part).collect()
+    }
+
+    /// Whether behind that piece comes what would be taken for a part of its name.
+    pub(super) fn goes_on_behind(&self, at: usize) -> bool {
+        let next = self.0.iter().skip(at + 1).find(|piece| !matches!(piece, Piece::Text(text) if text.is_empty()));
+        matches!(next, Some(Piece::Text(text)) if text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
     }
 
     /// The word as it is where no variable that has a fallback is set.
