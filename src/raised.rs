@@ -86,6 +86,9 @@ const REQUESTS: &[&str] = &[
     "sglang/srt/managers/io_struct.py",
 ];
 
+/// What an answer is made of when one request is refused.
+const REFUSALS: &[&str] = &["VLLMValidationError", "RequestValidationError", "BadRequestError"];
+
 /// Code that keeps caches, shards and schedules: what it refuses, other code has asked of it.
 const INNER: &[&str] = &[
     "vllm/v1/core/",
@@ -121,14 +124,17 @@ pub fn settle(fact: &mut Fact, exception: &Exception) {
             fact.kind = FactKind::Internal;
             fact.ends = None;
         }
-    } else if is_of(raising, REQUESTS) && is_of_words(fact.kind) || runs(HANDLERS) && (by_grammar || fact.kind == FactKind::Argument) {
+    } else if is_of(raising, REQUESTS) && is_of_words(fact.kind)
+        || REFUSALS.iter().any(|class| exception.is(class))
+        || runs(HANDLERS) && (by_grammar || fact.kind == FactKind::Argument)
+    {
         fact.kind = FactKind::Argument;
         // In a script nobody answers: it ends.
         fact.ends = Some(Ends::Request).filter(|_| !fact.is_uncaught);
     } else if is_of(raising, SETTINGS) && fact.kind == FactKind::NoGpu {
         // What needs another platform is a choice of features, as long as the settings are read.
         fact.kind = FactKind::Argument;
-    } else if by_grammar && let Some(kind) = told_by(raising, exception) {
+    } else if by_grammar && let Some(kind) = told_by(raising, exception, fact) {
         fact.kind = kind;
         if kind == FactKind::Internal {
             fact.ends = None;
@@ -142,10 +148,14 @@ fn is_of_words(kind: FactKind) -> bool {
 }
 
 /// What the code that raised an exception is about, where that says what a refusal of it means.
-fn told_by(raising: &Frame, exception: &Exception) -> Option<FactKind> {
+fn told_by(raising: &Frame, exception: &Exception, fact: &Fact) -> Option<FactKind> {
+    // Words of a contract between parts of the program tell of a defect wherever they stand.
+    let is_contract = fact.kind == FactKind::Internal && fact.priority > 0;
     let constructs = raising.function.starts_with("__");
     if is_of(raising, SETTINGS) {
         Some(FactKind::Argument)
+    } else if is_contract {
+        None
     } else if is_of(raising, &["/layers/quantization/"]) {
         Some(FactKind::Quantization)
     } else if is_of(raising, &["/models/"]) && raising.function.contains("load") {
