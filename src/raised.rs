@@ -10,6 +10,9 @@ const BY_GRAMMAR: i8 = 3;
 /// Frames of an embedded interpreter beyond this number are left out.
 const MAX_EMBEDDED: usize = 100;
 
+/// Rules from this priority on read a flag, a variable or another name of a setting.
+const BY_NAME: i8 = 60;
+
 /// Packages of servers, as their frames name them.
 const SERVERS: &[&str] = &["vllm/", "sglang/", "text_generation_server/"];
 
@@ -60,7 +63,12 @@ const SETTINGS: &[&str] = &[
     "vllm/envs.py",
     "sglang/srt/server_args.py",
     "sglang/srt/arg_groups/",
+    "sglang/srt/configs/model_config.py",
+    "sglang/srt/configs/load_config.py",
 ];
+
+/// Code that reads the configurations of models, one file for each family.
+const CONFIGURATIONS: &[&str] = &["vllm/transformers_utils/configs/", "sglang/srt/configs/"];
 
 /// Code that reads what a request asks for.
 const REQUESTS: &[&str] = &[
@@ -77,6 +85,9 @@ const REQUESTS: &[&str] = &[
     "sglang/srt/sampling/sampling_params.py",
     "sglang/srt/managers/io_struct.py",
 ];
+
+/// What an answer is made of when one request is refused.
+const REFUSALS: &[&str] = &["VLLMValidationError", "RequestValidationError", "BadRequestError"];
 
 /// Code that keeps caches, shards and schedules: what it refuses, other code has asked of it.
 const INNER: &[&str] = &[
@@ -108,15 +119,22 @@ pub fn settle(fact: &mut Fact, exception: &Exception) {
     let runs = |functions: &[&str]| exception.frames.iter().any(|frame| is_of(frame, SERVERS) && is_one_of(frame, functions));
     if runs(LOOPS) && !runs(STARTS) {
         // The settings and the model were accepted when the server started, and a request was when it came.
-        if by_grammar || matches!(fact.kind, FactKind::Architecture | FactKind::Parallelism) {
+        let is_setting = fact.kind == FactKind::Argument && fact.priority < BY_NAME;
+        if by_grammar || is_setting || matches!(fact.kind, FactKind::Architecture | FactKind::Parallelism) {
             fact.kind = FactKind::Internal;
             fact.ends = None;
         }
-    } else if is_of(raising, REQUESTS) && is_of_words(fact.kind) || runs(HANDLERS) && (by_grammar || fact.kind == FactKind::Argument) {
+    } else if is_of(raising, REQUESTS) && is_of_words(fact.kind)
+        || REFUSALS.iter().any(|class| exception.is(class))
+        || runs(HANDLERS) && (by_grammar || fact.kind == FactKind::Argument)
+    {
         fact.kind = FactKind::Argument;
         // In a script nobody answers: it ends.
         fact.ends = Some(Ends::Request).filter(|_| !fact.is_uncaught);
-    } else if by_grammar && let Some(kind) = told_by(raising, exception) {
+    } else if is_of(raising, SETTINGS) && fact.kind == FactKind::NoGpu {
+        // What needs another platform is a choice of features, as long as the settings are read.
+        fact.kind = FactKind::Argument;
+    } else if by_grammar && let Some(kind) = told_by(raising, exception, fact) {
         fact.kind = kind;
         if kind == FactKind::Internal {
             fact.ends = None;
@@ -130,15 +148,19 @@ fn is_of_words(kind: FactKind) -> bool {
 }
 
 /// What the code that raised an exception is about, where that says what a refusal of it means.
-fn told_by(raising: &Frame, exception: &Exception) -> Option<FactKind> {
+fn told_by(raising: &Frame, exception: &Exception, fact: &Fact) -> Option<FactKind> {
+    // Words of a contract between parts of the program tell of a defect wherever they stand.
+    let is_contract = fact.kind == FactKind::Internal && fact.priority > 0;
     let constructs = raising.function.starts_with("__");
     if is_of(raising, SETTINGS) {
         Some(FactKind::Argument)
+    } else if is_contract {
+        None
     } else if is_of(raising, &["/layers/quantization/"]) {
         Some(FactKind::Quantization)
     } else if is_of(raising, &["/models/"]) && raising.function.contains("load") {
         Some(FactKind::WeightsInvalid)
-    } else if is_of(raising, &["/models/"]) && (constructs || raising.function.contains("config")) {
+    } else if is_of(raising, CONFIGURATIONS) || is_of(raising, &["/models/"]) && (constructs || raising.function.contains("config")) {
         // What the model's configuration says, this code was not written for.
         Some(FactKind::Architecture)
     } else if is_of(raising, INNER) && !constructs || exception.is("TypeError") && !is_of(raising, CALLED) {
@@ -179,12 +201,15 @@ fn is_one_of(frame: &Frame, functions: &[&str]) -> bool {
 /// True for an exception that is raised to refuse something, with words. The others the interpreter raises itself.
 fn is_refusal(exception: &Exception) -> bool {
     let class = exception.class.rsplit('.').next().unwrap_or("");
-    let by_interpreter = ["KeyError", "AttributeError", "IndexError", "NameError", "UnboundLocalError", "ZeroDivisionError", "RecursionError"];
+    let by_interpreter = ["AttributeError", "IndexError", "NameError", "UnboundLocalError", "ZeroDivisionError", "RecursionError"];
     let text = exception.text.lines.first().map_or("", |(_, line)| line.as_str());
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let is_of_a_call = class == "TypeError"
         && says(&["unsupported operand", "object is not", "positional argument", "keyword argument", "NoneType", "not supported between"]);
-    !by_interpreter.contains(&class) && !is_of_a_call && text.len() > class.len() + 2
+    let said = text.get(exception.class.len() + 2..).unwrap_or("");
+    // A key that was looked up is one word.
+    let is_a_key = class == "KeyError" && !said.contains(' ');
+    !by_interpreter.contains(&class) && !is_of_a_call && !is_a_key && !said.is_empty()
 }
 
 #[cfg(test)]
@@ -221,6 +246,8 @@ mod tests {
         assert_eq!(settled(FactKind::Internal, "AssertionError: owls exclude finches", &[settings]), (FactKind::Argument, None));
         let model = ("/p/vllm/model_executor/models/owl.py", "__init__");
         assert_eq!(settled(FactKind::Argument, OWLS, &[model]), (FactKind::Architecture, None));
+        let family = ("/p/sglang/srt/configs/owl.py", "resolve");
+        assert_eq!(settled(FactKind::Internal, "KeyError: \"unknown owl 'x'\"", &[family]), (FactKind::Architecture, None));
         let weights = ("/p/sglang/srt/models/owl.py", "load_weights");
         assert_eq!(settled(FactKind::Internal, OWLS, &[weights]), (FactKind::WeightsInvalid, None));
         let quantizer = ("/p/vllm/model_executor/layers/quantization/owl.py", "create_weights");
