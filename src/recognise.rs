@@ -563,9 +563,7 @@ fn refined(fact: &Fact, exception: &Exception, record: &Record) -> FactKind {
         FactKind::Dependency | FactKind::Argument
             if fact.strength == Strength::Weak
                 && exception.is("TypeError")
-                && is_own(exception)
-                && is_foreign(record)
-                && !makes_a_librarys(exception) =>
+                && (is_own(exception) && is_foreign(record) && !makes_a_librarys(exception) || is_short_of_arguments(exception)) =>
         {
             FactKind::Internal
         }
@@ -652,6 +650,11 @@ fn is_installed(frame: &Frame) -> bool {
 /// True for an exception none of whose frames is of an installed package.
 fn is_own(exception: &Exception) -> bool {
     !exception.frames.is_empty() && !exception.frames.iter().any(is_installed)
+}
+
+/// True for a call with too few arguments of which no frame tells whose it was.
+fn is_short_of_arguments(exception: &Exception) -> bool {
+    exception.frames.is_empty() && exception.text.lines.first().is_some_and(|(_, line)| line.contains("required positional argument"))
 }
 
 /// True for arguments that the constructor of a library's class does not know: it refuses them before it has a frame of

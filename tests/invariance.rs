@@ -762,7 +762,7 @@ fn is_of_a_rank(fixture: &Fixture) -> bool {
 #[test]
 fn two_ranks_have_both_verdicts() {
     const FOLLOWS: &[&str] = &["collective-failure", "terminated", "internal-error", "unknown"];
-    let killed = |text: &str| text.contains("signal") || text.contains("Killed");
+    let killed = |text: &str| ["signal", "killed"].iter().any(|word| text.to_lowercase().contains(word));
     let own = |f: &Fixture| is_of_a_rank(f) && !FOLLOWS.contains(&f.plain.cause) && f.plain.proof.as_ref().is_some_and(|(_, text)| !killed(text));
     let server = |f: &Fixture| f.engine.as_deref().filter(|engine| matches!(*engine, "tgi" | "vllm" | "sglang")).map(str::to_owned);
     all(&pairs(own), |(a, b)| {

@@ -353,12 +353,11 @@ impl Open {
     fn accepts_traceback(&self, line: &Line, same_header: bool) -> bool {
         let announced = || {
             let text = self.record.message.lines.last().map_or("", |(_, text)| text.trim_end());
-            let lower = text.to_ascii_lowercase();
-            text.ends_with(':') || lower.contains("traceback") || lower.contains("retry")
+            text.ends_with(':') || text.to_ascii_lowercase().contains("traceback")
         };
         same_header
             || line.continues_record
-            || self.record.last_line + 1 == line.number && self.introduces_a_traceback()
+            || self.introduces_a_traceback()
             || self.record.last_line + 3 >= line.number
                 && self.header.is_some()
                 && (self.record.level.is_some_and(|level| level >= Level::Error) || announced())

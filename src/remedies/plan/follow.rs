@@ -10,7 +10,7 @@ pub(super) fn follow_up(occasion: &Occasion<'_>, remedies: &mut [Remedy]) {
     for (at, remedy) in remedies.iter_mut().enumerate() {
         remedy.verify = verify(occasion, remedy);
         let measured = if remedy.fit.is_some() { "Read the new log with this tool: its figures show how much is missing. " } else { "" };
-        let last = last_resort(occasion.cause);
+        let last = of_ggml(occasion.engine(), occasion.cause).unwrap_or_else(|| last_resort(occasion.cause));
         remedy.otherwise = match titles.get(at + 1) {
             Some(next) => format!("{measured}Try next: {}.", next.trim_end_matches('.')),
             None if last.starts_with(measured.trim_end()) => last.to_owned(),
@@ -107,6 +107,19 @@ fn memory(occasion: &Occasion<'_>, remedy: &Remedy) -> String {
         ),
         _ => format!(" Expect about {} in use on the device.", size(fit.predicted_bytes)),
     }
+}
+
+/// The same for programs that have neither the hub's tools nor PyTorch beside them.
+fn of_ggml(engine: &str, cause: &str) -> Option<&'static str> {
+    Some(match (engine, cause) {
+        ("ollama", "model-auth") => "Look at the model's page: it says who may fetch it, and from which version on.",
+        ("ollama", "model-download") => {
+            "Fetch a GGUF file of the model where the network is known to work, and make the model of it: `FROM ./FILE.gguf` in a Modelfile, then `ollama create NAME -f Modelfile`."
+        }
+        ("ollama", "cuda-unavailable") => "Start the server with `OLLAMA_DEBUG=1`: its log then says what the search for devices found.",
+        ("llama.cpp", "cuda-unavailable") => "`llama-server --list-devices` names the devices that this build sees.",
+        _ => return None,
+    })
 }
 
 /// What is left when no remedy helped.
