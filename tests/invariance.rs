@@ -42,6 +42,8 @@ struct Fixture {
     right: bool,
     /// Its primary incident ended the process.
     died: bool,
+    /// It had been stopped in order before it failed: the failure is of another start.
+    stopped: bool,
 }
 
 /// What must not depend on the wrapping.
@@ -117,7 +119,9 @@ fn fixtures() -> &'static [Fixture] {
             let right = fs::read_to_string(folder.join("case.toml")).unwrap().contains(&format!("\ncause = \"{}\"", plain.cause));
             let died = report.incidents.first().is_some_and(|i| i.impact == Impact::ProcessDied);
             if name.contains(&wanted) {
-                found.push(Fixture { name, lines, plain, engine: report.deployment.engine, right, died });
+                let failed = report.incidents.first().map_or(0, |i| i.first_line);
+                let stopped = report.timeline.iter().any(|event| event.kind == "stopped" && event.line < failed);
+                found.push(Fixture { name, lines, plain, engine: report.deployment.engine, right, died, stopped });
             }
         }
         assert!(!found.is_empty());
@@ -749,10 +753,11 @@ fn two_services_of_a_composition_have_both_verdicts() {
     });
 }
 
-/// Whether ranks of one model could have printed it: not what names its process, nor what happened to one request.
+/// Whether ranks of one model could have printed it: not what names its process, nor what happened to one request, nor a
+/// start after an orderly stop, which all ranks have at once.
 fn is_of_a_rank(fixture: &Fixture) -> bool {
     let torchrun = WRAPPINGS.iter().find(|wrapping| wrapping.name == "torchrun").unwrap();
-    fixture.died && refuses(torchrun, fixture).is_none()
+    fixture.died && !fixture.stopped && refuses(torchrun, fixture).is_none()
 }
 
 /// Ranks of one model die together: the first to fail is the incident, and what else failed in its own right is named
