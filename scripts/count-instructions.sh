@@ -34,6 +34,12 @@ check "analyze, the same, JSON" "$(millions "$(count analyze --exit-zero --forma
 check "--help" "$(millions "$(count --help)")" 1.8 "million"
 check "explain" "$(millions "$(count explain weight-oom)")" 1.6 "million"
 
+# What a line costs that is read and is an error that no signature knows, so that the broad ones are tried.
+unknown_errors() { awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) print "ERROR 03-20 10:00:00 [serve.py:" i % 900 "] Request owl-" i " failed: FrobError: no finch " i }'; }
+for lines in 500 2500; do unknown_errors "$lines" > "$folder/$lines.log"; done
+more=$(($(count analyze --exit-zero "$folder/2500.log") - $(count analyze --exit-zero "$folder/500.log")))
+check "a line of an unknown error" "$(awk -v n="$more" 'BEGIN { print n / 2000 / 1e3 }')" 680 "thousand"
+
 # What a byte costs beyond the beginning that is read whole: the difference of a long and a short log.
 for kind in serving router quiet errors; do
     make_log "$kind" 6 > "$folder/short.log"
