@@ -2,6 +2,11 @@
 
 use memchr::{memchr, memchr_iter};
 
+use crate::redact::redact;
+
+/// How far is looked for a secret behind a sequence.
+const LOOKED_AT: usize = 512;
+
 /// How an escape character looks after a log shipper, `cat -v` or a printed representation.
 const SPELLED_ESCAPES: &[&str] = &["#033", "^[", "\\x1b", "\\x1B", "\\u001b", "\\u001B", "\\033", "\\e", "\u{241b}"];
 
@@ -56,10 +61,13 @@ fn escape<'a>(rest: &'a str, out: &mut String) -> &'a str {
         '[' => control_sequence(after, out),
         ']' | 'P' | 'X' | '^' | '_' => string_end(after).map_or(after, |end| &after[end..]),
         ' '..='/' => {
-            let skipped = after.chars().next().filter(|c| ('0'..='~').contains(c)).map_or(0, char::len_utf8);
-            &after[skipped..]
+            if after.starts_with(|c| ('0'..='~').contains(&c)) {
+                behind(after, out)
+            } else {
+                after
+            }
         }
-        '0'..='~' => after,
+        '0'..='~' => behind(rest, out),
         _ => rest,
     }
 }
@@ -85,10 +93,28 @@ fn control_sequence<'a>(rest: &'a str, out: &mut String) -> &'a str {
                 (b'C', _) => out.push(' '),
                 _ => {}
             }
-            &rest[end + 1..]
+            behind(&rest[end..], out)
         }
         _ => &rest[end..],
     }
+}
+
+/// What comes behind the last byte of a sequence, which is the first here. Where it is the first letter of a secret it
+/// stays: without it nobody would know the rest for one.
+fn behind<'a>(rest: &'a str, out: &mut String) -> &'a str {
+    let after = &rest[1..];
+    // A colour, as nearly all are; no secret begins with this letter.
+    if rest.starts_with('m') {
+        return after;
+    }
+    let end = rest.char_indices().nth(LOOKED_AT).map_or(rest.len(), |(at, _)| at);
+    let found = |from: usize| redact(&rest[from..end]).1;
+    let whole = found(0);
+    if whole > 0 && whole > found(1) {
+        out.push(' ');
+        return rest;
+    }
+    after
 }
 
 /// Takes out colours that lost their escape character (`[0;36m`), as pasted from a web page, or have it spelled out.
@@ -131,6 +157,27 @@ fn is_colour(codes: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_secret_loses_its_first_letter() {
+        for (sequence, secret) in [
+            ("\u{1b} ", "sk-proj-Zk3mQ9vT7xLpR2wN8bYcD4fGhJ6sAeUi"),
+            ("\u{1b}[0", "sk-proj-Zk3mQ9vT7xLpR2wN8bYcD4fGhJ6sAeUi"),
+            ("\u{1b}[", "hf_aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3x"),
+            ("\u{9b}", "ghp_aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5"),
+            ("\u{1b}(", "AKIAQ3WLT7RZP5XKM2VD"),
+            ("\u{1b}[", "password=kzT8vQ2mW5"),
+            ("\u{1b}", "password=kzT8vQ2mW5"),
+        ] {
+            assert!(redact(secret).1 > 0, "{secret}");
+            let mut cleaned = format!("owl{sequence}{secret} finch");
+            clean(&mut cleaned);
+            assert_eq!(cleaned, format!("owl {secret} finch"));
+        }
+        let mut cleaned = "\u{1b}[2J\u{1b}[31mred\u{1b}[0m \u{1b}(Bsk\u{1b}7".to_owned();
+        clean(&mut cleaned);
+        assert_eq!(cleaned, "red sk");
+    }
 
     #[test]
     fn a_quoted_colour_leaves_its_quotation_whole() {

@@ -1,5 +1,6 @@
 //! Changing a command.
 
+use super::read::table_of_image;
 use super::word::{is_secret_text, is_variable};
 use super::{Argument, Command, Form, Origin, Variable, Word};
 use crate::remedies::flags::{Flag, Kind, Parser, Problem, Table, Version};
@@ -82,7 +83,13 @@ impl Command {
         if flag == "image" {
             let container = self.container.as_mut().ok_or_else(|| Problem::NotHere { what: "an image".to_owned() })?;
             let before = container.image.plain();
-            container.image = Word::text(to.ok_or_else(|| Problem::MissingValue { flag: "image".to_owned() })?);
+            let to = to.ok_or_else(|| Problem::MissingValue { flag: "image".to_owned() })?;
+            // What the image runs is named nowhere else.
+            let engine = |image: &str| table_of_image(image).map(|table| table.engine);
+            if self.program.words.is_empty() && engine(to) != self.engine.as_deref() {
+                return Err(Problem::NotHere { what: "an image of another engine".to_owned() });
+            }
+            container.image = Word::text(to);
             let program = std::mem::take(&mut self.program);
             self.version = None;
             if let Some(tag) = container.image.plain().rsplit_once(':').map(|(_, tag)| tag.to_owned()) {

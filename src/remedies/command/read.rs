@@ -177,7 +177,7 @@ fn container(command: &mut Command, runtime: Vec<Word>, words: &[Word], trust: T
 /// What runs in a container whose image and environment are set.
 pub(super) fn inside(command: &mut Command, entrypoint: Option<&Word>, rest: &[Word], trust: Trust) -> Result<(), Problem> {
     let name = command.container.as_ref().map(|container| container.image.with_fallbacks()).unwrap_or_default();
-    let table = Table::of_image(&name).or_else(|| table_of_name(&name));
+    let table = table_of_image(&name);
     let tag = tag(&name);
     command.version = tag.and_then(version_of_tag);
     let all: Vec<Word> = entrypoint.into_iter().chain(rest).cloned().collect();
@@ -210,10 +210,13 @@ pub(super) fn of_image(engine: &str, version: Option<&str>) -> Program {
     Program { positional: engine == "vllm" && serves, flags: engine != "ollama", ..Program::default() }
 }
 
-/// An engine by the name of an image of one's own: `registry.example/team/vllm-openai:0.8`.
-fn table_of_name(image: &str) -> Option<&'static Table> {
+/// The engine that an image runs: its own, or by the name of an image of one's own
+/// (`registry.example/team/vllm-openai:0.8`).
+pub(super) fn table_of_image(image: &str) -> Option<&'static Table> {
     let parts = [("text-generation-inference", "tgi"), ("vllm-openai", "vllm"), ("llama.cpp", "llama.cpp")];
-    parts.iter().find(|(part, _)| crate::remedies::flags::repository(image).ends_with(part)).and_then(|(_, engine)| Table::of(engine))
+    let by_name =
+        || parts.iter().find(|(part, _)| crate::remedies::flags::repository(image).ends_with(part)).and_then(|(_, engine)| Table::of(engine));
+    Table::of_image(image).or_else(by_name)
 }
 
 fn tag(image: &str) -> Option<&str> {

@@ -164,6 +164,19 @@ fn other_programs_are_read() {
 }
 
 #[test]
+fn an_image_is_changed_for_one_of_the_same_engine() {
+    let own = read("docker run vllm/vllm-openai:v0.10.2 --model a/b");
+    assert_eq!(written(&own, &[change("image", "vllm/vllm-openai:v0.11.0")]).unwrap(), "docker run vllm/vllm-openai:v0.11.0 --model a/b");
+    for other in ["44", "lmsysorg/sglang:v0.5.0", "ghcr.io/huggingface/text-generation-inference:3.3.7"] {
+        assert!(matches!(written(&own, &[change("image", other)]), Err(Problem::NotHere { .. })), "{other}");
+    }
+    // Where the engine is named behind it, any image may hold it.
+    let named = read("docker run team/own:1 python3 -m vllm.entrypoints.openai.api_server --model a/b");
+    let printed = written(&named, &[change("image", "team/own:2")]).unwrap();
+    assert!(Command::read(&printed, Trust::User).is_ok(), "{printed}");
+}
+
+#[test]
 fn a_variable_ends_where_its_name_does() {
     for (text, wanted) in [
         ("vllm serve ${A}b/c", "vllm serve \"${A}b/c\""),
