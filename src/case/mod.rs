@@ -53,7 +53,7 @@ impl Collector {
         let next = self.facts.len();
         let no_room = self.is_full();
         let mut series = Series { kind: fact.kind, is_full, of: Some((fact.rule.clone(), fact.place.origin)) };
-        if self.bytes / 2 >= self.room && !self.seen.contains_key(&series) {
+        if self.bytes >= 2 * self.room && !self.seen.contains_key(&series) {
             series.of = None;
         }
         let (count, last) = self.seen.entry(series).or_insert((0, next));

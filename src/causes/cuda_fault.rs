@@ -33,20 +33,23 @@ fn headline(s: &Situation<'_>) -> String {
 }
 
 fn explanation(s: &Situation<'_>) -> String {
-    if s.fact.word("how") == Some("reset") {
+    if was_reset(s) {
         return "The driver took the device from the program: what was submitted to it hung or faulted, and it was reset.".to_owned();
     }
     "A kernel read or wrote where it must not, or failed a check. The traceback shows where it was noticed, not where it happened.".to_owned()
 }
 
 fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
-    let mut all = vec![
-        advice("blocking", "Run once with `CUDA_LAUNCH_BLOCKING=1`, under ROCm with `AMD_SERIALIZE_KERNEL=3`, and read the traceback again", "Each kernel is then waited for, so that the right line fails.", "Slow; for diagnosis only."),
-        advice("other-kernel", "Switch off what is special: custom kernels, graphs, quantization, one at a time", "What makes it go away names the kernel.", "Speed."),
-    ];
-    // What was reset runs on an API that has no such variable.
-    if s.fact.word("how") == Some("reset") {
-        all.retain(|remedy| remedy.id != "blocking");
+    let other = advice("other-kernel", "Switch off what is special: custom kernels, graphs, quantization, one at a time", "What makes it go away names the kernel.", "Speed.");
+    if was_reset(s) {
+        // What was reset runs on an API that has no such variable.
+        return vec![other];
     }
-    all
+    let blocking = advice("blocking", "Run once with `CUDA_LAUNCH_BLOCKING=1`, under ROCm with `AMD_SERIALIZE_KERNEL=3`, and read the traceback again", "Each kernel is then waited for, so that the right line fails.", "Slow; for diagnosis only.");
+    vec![blocking, other]
+}
+
+/// True for a device that the driver took from the program.
+fn was_reset(s: &Situation<'_>) -> bool {
+    s.fact.word("how") == Some("reset")
 }

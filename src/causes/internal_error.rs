@@ -24,14 +24,15 @@ signature explains, panics, signals 4, 7, 8 and 11.
 };
 
 fn claim(s: &Situation<'_>) -> Option<Claim> {
-    if s.is(FactKind::Crash) && exit_signal(s.fact) == Some(7) {
+    let signal = exit_signal(s.fact);
+    if signal == Some(7) {
+        // Shared memory that ran out is likelier.
         return Claim::new(0.6, "the process crashed natively");
     }
     if s.is(FactKind::Internal) || s.is(FactKind::Crash) {
         return Claim::new(stated(s).min(0.9), "an exception or crash inside the software");
     }
-    match exit_signal(s.fact)? {
-        7 => Claim::new(0.6, "the process crashed natively"),
+    match signal? {
         4 | 8 | 11 => Claim::new(0.75, "the process crashed natively"),
         6 => Claim::new(0.5, "the process aborted"),
         _ => None,

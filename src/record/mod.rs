@@ -364,7 +364,7 @@ impl Open {
     }
 
     /// True for what stands above a traceback that stopped nothing: the interpreter's `Exception ignored in: …`, the logging
-    /// module's own failures, what a tool answered to a model.
+    /// module's own failures, what a tool answered to a model. What these mean is said by `python-tool-result` and its kin.
     fn introduces_a_traceback(&self) -> bool {
         const LEADS: &[&str] = &[
             "Exception ignored in",
