@@ -38,10 +38,12 @@ fn headline(s: &Situation<'_>) -> String {
 }
 
 fn explanation(s: &Situation<'_>) -> String {
-    if s.fact.kind == FactKind::Failure {
-        return "This message is not known to oomdoc, and nothing else in the log explains the failure.".to_owned();
+    match s.fact.kind {
+        FactKind::Failure => "This message is not known to oomdoc, and nothing else in the log explains the failure.",
+        FactKind::Collective => "A step of the engine did not end; the log does not say what it waited for.",
+        _ => "What is in the log follows from a failure that is not in it.",
     }
-    "What is in the log follows from a failure that is not in it.".to_owned()
+    .to_owned()
 }
 
 fn remedies(_: &Situation<'_>) -> Vec<Remedy> {
