@@ -900,7 +900,7 @@ fn engine_of_usage(text: &str) -> Option<&'static str> {
 /// Cuts the middle out of a text that is longer than what is searched.
 fn clip(text: &mut String) {
     if text.len() > SEARCHED {
-        *text = cut_middle(text, SEARCHED);
+        *text = without_middle(text, SEARCHED);
     }
 }
 
@@ -920,21 +920,11 @@ fn telling(text: &str, found: usize) -> usize {
 }
 
 fn kept(text: &str) -> String {
-    if text.len() <= KEPT {
-        return text.to_owned();
-    }
-    let (head, tail) = (cut_before(text, KEPT * 3 / 4), cut_behind(text, text.len() - KEPT / 4));
-    format!("{} … {}", &text[..head], &text[tail..])
+    if text.len() <= KEPT { text.to_owned() } else { without_middle(text, KEPT) }
 }
 
-fn cut_middle(text: &str, size: usize) -> String {
-    let mut head = size * 3 / 4;
-    while !text.is_char_boundary(head) {
-        head -= 1;
-    }
-    let mut tail = text.len() - size / 4;
-    while !text.is_char_boundary(tail) {
-        tail += 1;
-    }
+/// The ends of a text that is longer than so many bytes.
+fn without_middle(text: &str, size: usize) -> String {
+    let (head, tail) = (cut_before(text, size * 3 / 4), cut_behind(text, text.len() - size / 4));
     format!("{} … {}", &text[..head], &text[tail..])
 }

@@ -112,6 +112,25 @@ pub fn cut_behind(text: &str, at: usize) -> usize {
     secrets_at(text, at).map_or_else(|| boundary(text, at), |secret| secret.end)
 }
 
+/// The same as [`cut_before`] for bytes that need not be text.
+pub fn cut_bytes_before(bytes: &[u8], at: usize) -> usize {
+    secrets_in_bytes_at(bytes, at).map_or(at.min(bytes.len()), |secret| secret.start)
+}
+
+/// The same as [`cut_behind`] for bytes that need not be text.
+pub fn cut_bytes_behind(bytes: &[u8], at: usize) -> usize {
+    secrets_in_bytes_at(bytes, at).map_or(at.min(bytes.len()), |secret| secret.end)
+}
+
+fn secrets_in_bytes_at(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    let from = at.saturating_sub(AROUND);
+    let part = bytes.get(from..bytes.len().min(at.saturating_add(AROUND)))?;
+    // Secrets are of ASCII, and what stands for the rest must be one byte each.
+    let text: String = part.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '?' }).collect();
+    let secret = secrets_at(&text, at - from)?;
+    Some(from + secret.start..from + secret.end)
+}
+
 /// The secret that lies across an offset; where several do, all that they cover.
 fn secrets_at(text: &str, at: usize) -> Option<Range<usize>> {
     let at = boundary(text, at);

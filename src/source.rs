@@ -27,6 +27,8 @@ use decode::{Lenient, Packing};
 pub use error::SourceError;
 pub use folder::expand;
 
+use crate::redact::{cut_bytes_before, cut_bytes_behind};
+
 /// How much of an input is looked at to tell what it is.
 const HEAD: usize = 8 * 1024;
 /// How much white space may stand before the first text.
@@ -410,7 +412,9 @@ impl Reader {
             let start = memchr::memrchr(b'\n', &self.block[..end - 1]).map_or(0, |before| before + 1);
             let line = &self.block[start..end];
             let mut line = line.strip_suffix(b"\n").unwrap_or(line).to_vec();
-            line.truncate(bytes / 4);
+            if line.len() > bytes / 4 {
+                line.truncate(cut_bytes_before(&line, bytes / 4));
+            }
             if line.len() > left {
                 break;
             }
@@ -429,14 +433,16 @@ impl Reader {
     fn long_line(&mut self) -> RawLine<'_> {
         let mut tail = Vec::new();
         self.long.clear();
-        self.long.extend_from_slice(&self.block[self.filled.start..self.filled.start + KEPT_HEAD]);
-        self.filled.start += KEPT_HEAD;
+        let head = cut_bytes_before(&self.block[self.filled.clone()], KEPT_HEAD);
+        self.long.extend_from_slice(&self.block[self.filled.start..self.filled.start + head]);
+        self.filled.start += head;
         loop {
             let rest = &self.block[self.filled.clone()];
             let end = memchr::memchr(b'\n', rest);
             tail.extend_from_slice(&rest[..end.unwrap_or(rest.len())]);
-            if tail.len() > KEPT_TAIL {
-                tail.drain(..tail.len() - KEPT_TAIL);
+            // More than is kept, so that it can be seen whether the cut goes through a secret.
+            if tail.len() > 2 * KEPT_TAIL {
+                tail.drain(..tail.len() - 2 * KEPT_TAIL);
             }
             if let Some(end) = end {
                 self.filled.start += end + 1;
@@ -447,8 +453,9 @@ impl Reader {
                 break;
             }
         }
+        let from = cut_bytes_behind(&tail, tail.len().saturating_sub(KEPT_TAIL));
         self.long.extend_from_slice(CUT_MARK);
-        self.long.extend_from_slice(&tail);
+        self.long.extend_from_slice(&tail[from..]);
         self.number += 1;
         let kept = without_nul(&mut self.long);
         RawLine { number: self.number, bytes: &self.long[..kept], cut: true }

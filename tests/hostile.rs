@@ -118,6 +118,37 @@ fn no_control_or_hidden_character_reaches_any_format() {
     }
 }
 
+/// Texts are shortened for many reasons and in many places, and half a secret is known by no shape.
+#[test]
+fn no_secret_is_cut_into_what_no_shape_knows() {
+    let secrets = [
+        "hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ",
+        "Authorization: Bearer aBcDeFgHiJk5LmNoPqR",
+        "api_key=aBcDeFgHiJk5LmNoPqR",
+        "https://user:aBcDeFgHiJk5LmNoPqR@hub.example/x",
+    ];
+    for (secret, count) in secrets.iter().flat_map(|secret| [40, 250, 2500].map(|count| (secret, count))) {
+        for shift in (0..secret.len() + 3).step_by(if count > 1000 { 16 } else { 4 }) {
+            let fragment = format!("{} {}", "x".repeat(shift), format!("{secret} ").repeat(count));
+            let fragment = fragment.trim_end();
+            let broken_off = format!("Traceback (most recent call last):\n  File \"/opt/owl.py\", line 7, in {fragment}\n    {fragment}\n");
+            let commands =
+                format!("$ vllm serve acme/owl --quantization awq {fragment}\nERROR {fragment}\nvllm: error: unrecognized arguments: {fragment}\n");
+            for log in [poisoned(fragment), broken_off, commands] {
+                let report = analyze(log).unwrap();
+                assert!(report.secrets_masked > 0);
+                for &format in FORMATS {
+                    let text = render(&report, format, false);
+                    for part in ["hf_a", "aBcDeF", "gHiJk", "LmNoPqR", "TuVwXyZ"] {
+                        let at = text.find(part).map(|at| text[at.saturating_sub(80)..].chars().take(160).collect::<String>());
+                        assert_eq!(at, None, "{secret} {count} {shift} {format:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn colours_are_the_only_sequences_in_a_coloured_text() {
     for (fragment, report) in poisoned_reports() {
@@ -719,4 +750,42 @@ fn a_full_standard_output_is_said_and_a_device_stays_one() {
     Command::new(env!("CARGO_BIN_EXE_oomdoc")).args(["analyze", "--format", "json", "-o"]).args([&link, &log]).status().unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert!(fs::read_to_string(&file).unwrap().contains("inference-oom"));
+}
+
+/// A secret in the place of any word of any log, alone or behind what stood there.
+#[test]
+fn a_secret_in_the_place_of_any_word_is_masked() {
+    const EACH: usize = 4;
+    let secrets = [
+        ("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", "qTzWvYbRkLmPdXcNsFgHjKaQwErTyUiOpZ"),
+        ("sk-proj-Zk3mQ9vT7xLpR2wN8bYcD4fGhJ6sAeUi", "Zk3mQ9vT7xLpR2wN8bYcD4fGhJ6sAeUi"),
+        ("AKIAQX7MZB4KTR2WPLUJ", "QX7MZB4KTR2WPLUJ"),
+        ("https://user:Zw8kPq3rLm@hub.example/x", "Zw8kPq3rLm"),
+        ("Authorization: Bearer mF9zB5f4K1JqMxTq", "mF9zB5f4K1JqMxTq"),
+        ("ghp_R4nD0mV4lu3Th4tN0b0dyKn0wsAtA11xyzQ", "R4nD0mV4lu3Th4tN0b0dyKn0wsAtA11xyzQ"),
+        ("api_key=Vb7nMk2pQx9sTd4w", "Vb7nMk2pQx9sTd4w"),
+    ];
+    for (at, log) in FIXTURES.iter().enumerate() {
+        let log = String::from_utf8_lossy(log);
+        let words: Vec<usize> = log.match_indices(char::is_whitespace).map(|(at, _)| at + 1).collect();
+        for turn in 0..EACH.min(words.len()) {
+            let number = at + turn;
+            let (secret, body) = secrets[number % secrets.len()];
+            let start = words[(number * 7919 + turn * words.len() / EACH) % words.len()];
+            let end = log[start..].find(char::is_whitespace).map_or(log.len(), |length| start + length);
+            let poisoned = match number % 3 {
+                0 => format!("{}{secret}{}", &log[..start], &log[end..]),
+                1 => format!("{} {secret}{}", &log[..end], &log[end..]),
+                _ => format!("{}'{secret}'{}", &log[..start], &log[end..]),
+            };
+            let Some(report) = analyze(poisoned) else { continue };
+            for &format in FORMATS {
+                let text = render(&report, format, false);
+                for part in [&body[..10], &body[body.len() - 10..]] {
+                    let at = text.find(part).map(|at| text[text.floor_char_boundary(at.saturating_sub(80))..].chars().take(160).collect::<String>());
+                    assert_eq!(at, None, "{format:?}, word {start} of log {number}");
+                }
+            }
+        }
+    }
 }

@@ -8,6 +8,8 @@ use nom::combinator::{opt, recognize};
 use nom::sequence::pair;
 use nom::{IResult, Parser as _};
 
+use crate::redact::{cut_before, redact};
+
 /// How deep values may nest; what is deeper is kept as text.
 const MAX_DEPTH: u8 = 64;
 /// Arguments of one dump beyond this number are left out.
@@ -583,7 +585,7 @@ const PROGRAMS: [(&str, Program); 22] = [
 
 /// The command line in a text, wherever it begins.
 pub fn shell_command(text: &str) -> Option<Arguments> {
-    let text = clip(text, MAX_COMMAND);
+    let text = if text.len() <= MAX_COMMAND { text } else { &text[..cut_before(text, MAX_COMMAND)] };
     let mut starts: Vec<(usize, &str, Program)> = Vec::new();
     for (name, program) in PROGRAMS {
         let mut from = 0;
@@ -605,14 +607,6 @@ pub fn shell_command(text: &str) -> Option<Arguments> {
     }
     starts.sort_by_key(|&(at, name, _)| (at, usize::MAX - name.len()));
     starts.iter().take(32).find_map(|&(at, name, program)| command_at(text, at, name, program)).or_else(|| environment_only(text))
-}
-
-fn clip(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or(text)
 }
 
 fn command_at(text: &str, at: usize, name: &str, program: Program) -> Option<Arguments> {
@@ -1182,10 +1176,15 @@ pub fn deployment(arguments: &Arguments) -> Deployed {
     }
 }
 
+/// A secret in the wrong place keeps its form: without it nobody would know it for one.
+fn in_lower_case(name: &str) -> String {
+    if redact(name).1 > 0 { name.to_owned() } else { name.to_ascii_lowercase() }
+}
+
 /// One name for each type; `None` for the model's own.
 fn dtype_name(name: &str) -> Option<String> {
     let name = name.strip_prefix("torch.").unwrap_or(name);
-    let lower = name.to_ascii_lowercase();
+    let lower = in_lower_case(name);
     Some(match lower.as_str() {
         "auto" | "none" | "" => return None,
         "half" | "fp16" | "f16" | "float16" => "float16".to_owned(),
@@ -1199,7 +1198,7 @@ fn dtype_name(name: &str) -> Option<String> {
 
 /// The spelling of the command line for what Rust's Debug form prints.
 fn quantization_name(name: &str) -> Option<String> {
-    let lower = name.to_ascii_lowercase();
+    let lower = in_lower_case(name);
     Some(match lower.as_str() {
         "none" | "" | "auto" => return None,
         "bitsandbytesnf4" => "bitsandbytes-nf4".to_owned(),

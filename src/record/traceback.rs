@@ -1,6 +1,7 @@
 //! Python tracebacks: plain, chained, exception groups, the boxes of rich, remote ones inside messages.
 
 use crate::record::Text;
+use crate::redact::cut_before;
 
 /// Frames of one traceback beyond this number are left out, from the middle outwards.
 const MAX_FRAMES: usize = 400;
@@ -194,11 +195,7 @@ fn frame_line(text: &str) -> Option<Frame> {
 
 /// The beginning of a text that may be of any length.
 fn clipped(text: &str) -> &str {
-    let mut end = text.len().min(MAX_FRAME_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    if text.len() <= MAX_FRAME_TEXT { text } else { &text[..cut_before(text, MAX_FRAME_TEXT)] }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

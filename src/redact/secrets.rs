@@ -66,7 +66,7 @@ pub static RULES: [Rule; 27] = [
     ),
     rule(&["bearer"], r"(?i)\bbearer\s+(?P<value>[A-Za-z0-9._~+/=-]{6,})", Mask::Looks),
     rule(&["cookie"], r"(?i)\b(?:set-)?cookie\\*['\x22]?\s*:\s*\\*['\x22]?(?P<value>[^\s'\x22]+=[^\s'\x22][^'\x22\n]*)", Mask::Value),
-    rule(&["://"], r"(?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@'\x22]*:(?P<value>[^\s/@'\x22]+)@", Mask::Value),
+    rule(&["//"], r"(?i)(?:\b[a-z][a-z0-9+.-]{1,20}:)?//[^\s/:@'\x22]*:(?P<value>[^\s/@'\x22]+)@", Mask::Value),
     rule(
         &["sig", "token", "key", "policy", "credential"],
         r"(?i)[?&](?:sig|signature|policy|x-(?:amz|goog)-(?:signature|credential|security-token)|token|key|auth)=(?P<value>[^&\s'\x22<>]{8,})",

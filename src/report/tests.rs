@@ -5,7 +5,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::*;
 use crate::post_mortem::*;
-use crate::redact::{cut_before, cut_behind, redact, redact_report};
+use crate::redact::{cut_before, cut_behind, cut_bytes_before, cut_bytes_behind, redact, redact_report};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -800,6 +800,7 @@ fn no_cut_goes_through_a_secret() {
         for at in 0..=text.len() {
             let (head, tail) = (cut_before(&text, at), cut_behind(&text, at));
             assert!(head <= at.min(text.len()) && tail + 3 >= at, "{at}");
+            assert_eq!((cut_bytes_before(text.as_bytes(), at), cut_bytes_behind(text.as_bytes(), at)), (head, tail));
             let shown = format!("{} … {}", redact(&text[..head]).0, redact(&text[tail..]).0);
             for part in ["aB3", "nO5", "s3cr", "4lu3", "abcdef", "123456", "MIIE", "FHMQ"] {
                 assert!(whole.contains(part) || !shown.contains(part), "cut at {at}: {shown}");

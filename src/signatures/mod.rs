@@ -14,6 +14,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::facts::{Ends, FactKind, Stage};
 use crate::post_mortem::Figures;
 use crate::program::{self, Groups, Program};
+use crate::redact::{cut_before, cut_behind};
 use crate::scan::needles::{Entry, Needles};
 
 type Text = Cow<'static, str>;
@@ -250,6 +251,7 @@ impl Table {
                         let percent: Option<f64> = text().parse().ok();
                         hit.capture(name, &percent.map_or(String::new(), |percent| (percent / 100.0).to_string()));
                     }
+                    name if format::WORDS.contains(&name) => hit.capture(name, &whole_word(flat, from, to)),
                     name => hit.capture(name, &text()),
                 }
             }
@@ -272,6 +274,16 @@ impl Table {
         let named = names.filter(|(group, name)| *group == 0 || name.is_some());
         Some(named.filter_map(|(group, name)| captures.get(group).map(|found| (name.unwrap_or(""), found.start(), found.end()))).collect())
     }
+}
+
+/// A word that a pattern captured. Where the text goes on at once before or behind it, a pattern that knows no secrets may
+/// have taken a part of one, which nobody would know for one; then all of it is taken.
+fn whole_word(flat: &str, from: usize, to: usize) -> Cow<'_, str> {
+    let goes_on = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_graphic() && !b"\"'`,;()[]{}<>".contains(byte));
+    let text = flat.as_bytes();
+    let start = if from > 0 && goes_on(text.get(from - 1)) { cut_before(flat, from) } else { from };
+    let end = if goes_on(text.get(to)) { cut_behind(flat, to) } else { to };
+    String::from_utf8_lossy(&text[start..end])
 }
 
 /// Compiles a pattern for bytes: its classes are ASCII, which makes them small and quick to compile. A pattern that

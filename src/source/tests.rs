@@ -163,6 +163,32 @@ fn long_lines_are_cut() {
 }
 
 #[test]
+fn no_line_is_cut_through_a_secret() {
+    let secret = "hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ";
+    let shows_a_part = |line: &str| {
+        let rest = line.replace(secret, "");
+        rest.contains("aBcDeF") || rest.contains("UvWxYz") || rest.contains("VwXyZ") || rest.contains("hf_")
+    };
+    for shift in 0..40 {
+        // Across the end of the head that is kept of a very long line, and across the beginning of its tail.
+        let head = "x ".repeat((KEPT_HEAD - shift) / 2);
+        let tail = " y".repeat((KEPT_TAIL - shift) / 2);
+        let log = format!("{head} {secret} {}{secret}{tail}\nnext\n", "z ".repeat(LONGEST_LINE / 2));
+        let mut reader = Reader::from_bytes(log).unwrap();
+        let line = String::from_utf8(reader.next_line().unwrap().unwrap().bytes.to_vec()).unwrap();
+        assert!(line.len() + 200 > KEPT_HEAD + KEPT_TAIL && !shows_a_part(&line), "{shift}");
+        // Across the end of a line before others that is read again.
+        let long = format!("{} {secret} {}", "x ".repeat((10_000 - shift) / 2), "z ".repeat(100));
+        let mut reader = Reader::from_bytes(format!("{long}\nlast\n")).unwrap();
+        while reader.next_line().unwrap().is_some() {}
+        let before = reader.before(0, 5, 40_000);
+        let line = String::from_utf8_lossy(&before[0].1);
+        assert!(before.len() == 2 && line.len() + 50 > 10_000 && !shows_a_part(&line), "{shift}");
+    }
+    assert!(!shows_a_part(secret) && shows_a_part(&secret[..20]) && shows_a_part(&secret[20..]));
+}
+
+#[test]
 fn nothing_is_empty() {
     for bytes in [b"".as_slice(), b"\n\n  \t\r\n", b"\xef\xbb\xbf", b"\xff\xfe", b"\0\0\0"] {
         assert!(matches!(Reader::from_bytes(bytes), Err(SourceError::Empty { .. })), "{bytes:?}");
