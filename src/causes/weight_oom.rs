@@ -42,9 +42,10 @@ fn headline(s: &Situation<'_>) -> String {
     // llama.cpp asks for a device's share of the weights at once.
     match if is_ggml(s) { refusal_and_deficit(s) } else { refusal(s) } {
         Some(refusal) => format!("{lead}: {refusal}"),
-        None => match s.figures.total_bytes {
-            Some(total) => format!("{lead}: it has {}", size(total)),
-            None => lead,
+        None => match (s.figures.weights_bytes, s.figures.free_bytes, s.figures.total_bytes) {
+            (Some(weights), Some(free), _) if weights > free => format!("{lead}: they take {}, and {} are free for them", size(weights), size(free)),
+            (_, _, Some(total)) => format!("{lead}: it has {}", size(total)),
+            _ => lead,
         },
     }
 }

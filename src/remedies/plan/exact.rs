@@ -66,6 +66,9 @@ pub(super) fn replaces(id: &str) -> &'static [&'static str] {
         "load-format" | "allow-deprecated" => &["matching-checkpoint", "other-format"],
         "main-revision" | "mount-models" => &["check-name", "check-network"],
         "log-in" | "patience" => &["check-name"],
+        "install-runtime" => &["install"],
+        "install-back-end" => &["install", "matching-set"],
+        "larger-page-file" => &["more-ram"],
         _ => &[],
     }
 }

@@ -43,7 +43,8 @@ fn of_remedy(id: &str) -> Option<&'static str> {
         }
         "show-devices" => "`nvidia-smi -L` where the server runs lists as many devices as there are ranks.",
         "free-node" => "`kubectl get pods` shows the pod running instead of pending.",
-        "install" | "matching-set" | "fitting-release" => {
+        "install-back-end" => "`local-ai backends list` shows it as installed, and the request that failed is answered.",
+        "install" | "install-runtime" | "matching-set" | "fitting-release" => {
             "The import that failed works in the Python that runs the server, and `python3 -m pip check` is silent."
         }
         "upgrade" | "other-version" => "The first lines of the new log show the new version, and the server comes up.",

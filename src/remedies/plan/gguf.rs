@@ -58,6 +58,7 @@ struct Ground<'o> {
 pub(super) fn plan(occasion: &Occasion<'_>) -> Option<Plan> {
     let g = Ground::of(occasion)?;
     let moves: &[Make] = match occasion.cause {
+        "weight-oom" if is_of_mlx(occasion) => &[gguf_instead, smaller_file],
         "weight-oom" => &[let_it_fit, other_version, fewer_layers, smaller_file, experts_on_host, uneven_split],
         "kv-cache-oom" => &[shorter_context, smaller_cache, fewer_slots, fewer_layers, cache_on_host, smaller_file],
         "prefill-oom" => &[flash_attention, smaller_batch, shorter_context, fewer_slots, fewer_layers, smaller_file],
@@ -404,6 +405,22 @@ fn let_it_fit(g: &Ground) -> Option<Remedy> {
     };
     // That the log has the flag says that the build has it, whatever is known of its version.
     g.make("let-it-fit", title.to_owned(), why, price, &changes, fit).or_else(|| Some(told()))
+}
+
+/// Whether Ollama's runner for MLX refused the model: it knows no layers on the processor.
+fn is_of_mlx(occasion: &Occasion<'_>) -> bool {
+    let said = occasion.situation.fact.said();
+    said.contains("model requires ") && said.contains(" are available (after ")
+}
+
+/// The same model for the runner that can split it.
+fn gguf_instead(_: &Ground) -> Option<Remedy> {
+    Some(advice(
+        "gguf-instead",
+        "Pull the model as GGUF instead of its build for MLX",
+        "The runner of MLX needs all of the model on the GPU; of a GGUF file, the layers that do not fit stay with the processor.",
+        "Speed: the other layers are computed by the processor.",
+    ))
 }
 
 /// Less for the device that ran out, where there are others.

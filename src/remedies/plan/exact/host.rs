@@ -1,6 +1,6 @@
 //! Memory and storage of the host, and who stopped the server.
 
-use super::{aid, fix, weights_on_disk};
+use super::{aid, fix, text, weights_on_disk};
 use crate::post_mortem::Remedy;
 use crate::remedies::flags::Version;
 use crate::remedies::plan::{Occasion, Words};
@@ -11,7 +11,22 @@ const BESIDE: u64 = 8 << 30;
 
 /// More of the host's memory.
 pub(super) fn memory(occasion: &Occasion<'_>) -> Vec<Option<Remedy>> {
-    vec![larger_limit(occasion), no_swap_space(occasion), piece_by_piece(occasion)]
+    vec![larger_page_file(occasion), larger_limit(occasion), no_swap_space(occasion), piece_by_piece(occasion)]
+}
+
+/// Windows promises no more memory than RAM and page file hold together, used or not.
+fn larger_page_file(occasion: &Occasion<'_>) -> Option<Remedy> {
+    let text = text(occasion);
+    if !["WinError 1455", "os error 1455", "paging file is too small"].iter().any(|words| text.contains(words)) {
+        return None;
+    }
+    let words = Words {
+        id: "larger-page-file",
+        title: "Enlarge Windows' page file, or let Windows manage its size".to_owned(),
+        rationale: "What ran out is memory that Windows promised: RAM and page file together. Each process that loads CUDA's libraries is promised several GiB, used or not; fewer worker processes ask for less. The setting is in System Properties > Advanced > Performance > Virtual memory (`SystemPropertiesPerformance.exe`).".to_owned(),
+        tradeoff: "Space on a disk, and a restart.",
+    };
+    Some(aid(words, None))
 }
 
 /// The container's limit, above what loading takes.

@@ -240,6 +240,12 @@ pub(super) fn package(occasion: &Occasion<'_>) -> Option<Remedy> {
     if said.contains("C compiler") {
         return Some(aid(compiler(), None));
     }
+    if said.contains(".dll\" or one of its dependencies") {
+        return Some(aid(runtime_of_windows(), None));
+    }
+    if said.contains("ackend not found") {
+        return Some(aid(back_end(), None));
+    }
     let has = |words: &str, name: &str| {
         // A longer name is another package.
         let ends = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
@@ -281,6 +287,26 @@ fn compiler() -> Words {
         title: "Install a C compiler where the server runs (gcc, and the headers of its Python)".to_owned(),
         rationale: "Triton compiles a small launcher when it first runs. In Debian and Ubuntu the packages are `build-essential` and `python3-dev`; `CC` names another compiler.".to_owned(),
         tradeoff: "Some hundred megabytes; the engines' own images have it.",
+    }
+}
+
+/// A DLL of PyTorch is there, and one that it needs is not.
+fn runtime_of_windows() -> Words {
+    Words {
+        id: "install-runtime",
+        title: "Install the Microsoft Visual C++ Redistributable (x64)".to_owned(),
+        rationale: "The DLL that is named mostly is there; what it needs itself is missing, most often this runtime. If it is installed, take another release of PyTorch: the one of `fbgemm.dll` in 2.4.0 wanted a `libomp140.x86_64.dll` that few machines have. Do not fetch single DLLs from collections of them.".to_owned(),
+        tradeoff: "None.",
+    }
+}
+
+/// LocalAI fetches its back ends as programs of their own.
+fn back_end() -> Words {
+    Words {
+        id: "install-back-end",
+        title: "Install the back end that is named (`local-ai backends install NAME`)".to_owned(),
+        rationale: "LocalAI comes without them and fetches those that a model needs; `local-ai backends list` shows what there is.".to_owned(),
+        tradeoff: "A download.",
     }
 }
 
