@@ -548,7 +548,8 @@ impl Situation<'_> {
     /// The phase of the contract; what a server does once it is up is serving.
     pub fn phase(&self) -> Option<Phase> {
         let line = self.fact.place.first_line;
-        let was_up = self.run.ready.is_some_and(|ready| self.case.facts[ready].place.first_line < line);
+        // Ollama is up before it loads anything.
+        let was_up = self.engine != Some("ollama") && self.run.ready.is_some_and(|ready| self.case.facts[ready].place.first_line < line);
         match self.stage? {
             Stage::Sampler | Stage::Profile | Stage::KvCache if was_up => Some(Phase::Serve),
             stage => Some(phase(stage)),

@@ -54,6 +54,8 @@ struct Episode {
     survived: bool,
     /// A request was served right after it.
     served_after: bool,
+    /// What failed last was begun anew before anybody was answered.
+    retried: bool,
 }
 
 /// The verdicts on a case, the gravest first.
@@ -242,7 +244,8 @@ fn episodes(case: &Case, run: &Run) -> Vec<Episode> {
         };
         if closes && fails {
             let served_after = fact.kind == FactKind::RequestServed;
-            episodes.push(Episode { facts: std::mem::take(&mut closing), survived: true, served_after });
+            let retried = is_retry && fact.word("then") == Some("again");
+            episodes.push(Episode { facts: std::mem::take(&mut closing), survived: true, served_after, retried });
         } else if closes {
             // Hints and symptoms alone are forgotten when the process goes on; hints still count as context.
             closing.retain(|&i| case.facts[i].kind == FactKind::Hint);
@@ -252,7 +255,7 @@ fn episodes(case: &Case, run: &Run) -> Vec<Episode> {
         current.sort_unstable();
     }
     if !current.is_empty() {
-        episodes.push(Episode { facts: current, survived: false, served_after: false });
+        episodes.push(Episode { facts: current, survived: false, served_after: false, retried: false });
     }
     episodes
 }
@@ -359,6 +362,10 @@ fn candidates(case: &Case, run: &Run, episode: &Episode, course: &Course) -> Vec
     let mut candidates: Vec<usize> = episode.facts.iter().copied().filter(|&i| facts[i].kind.is_failure()).collect();
     if only_refuses(case, run, course, &candidates) || stopped_in_order(case, run, episode, course) {
         return Vec::new();
+    }
+    if episode.retried {
+        let answered = episode.facts.iter().copied().rfind(|&i| &*facts[i].rule == "ollama-gin-500");
+        candidates.retain(|&i| answered.is_some_and(|answered| i < answered));
     }
     // What single requests asked for wrongly breaks no server that is up: what broke it is something else, if there is such.
     if course.was_up && candidates.iter().any(|&i| !is_of_a_client(&facts[i]) && standing(&facts[i]) <= 2) {

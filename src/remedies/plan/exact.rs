@@ -67,7 +67,7 @@ pub(super) fn replaces(id: &str) -> &'static [&'static str] {
         "main-revision" | "mount-models" => &["check-name", "check-network"],
         "log-in" | "patience" => &["check-name"],
         "install-runtime" => &["install"],
-        "install-back-end" => &["install", "matching-set"],
+        "install-back-end" | "install-runner" => &["install", "matching-set"],
         "larger-page-file" => &["more-ram"],
         _ => &[],
     }

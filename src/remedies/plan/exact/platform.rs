@@ -243,6 +243,9 @@ pub(super) fn package(occasion: &Occasion<'_>) -> Option<Remedy> {
     if said.contains(".dll\" or one of its dependencies") {
         return Some(aid(runtime_of_windows(), None));
     }
+    if said.contains("llama-server binary not found") {
+        return Some(aid(server_of_ollama(), None));
+    }
     if said.contains("ackend not found") {
         return Some(aid(back_end(), None));
     }
@@ -296,6 +299,16 @@ fn runtime_of_windows() -> Words {
         id: "install-runtime",
         title: "Install the Microsoft Visual C++ Redistributable (x64)".to_owned(),
         rationale: "The DLL that is named mostly is there; what it needs itself is missing, most often this runtime. If it is installed, take another release of PyTorch: the one of `fbgemm.dll` in 2.4.0 wanted a `libomp140.x86_64.dll` that few machines have. Do not fetch single DLLs from collections of them.".to_owned(),
+        tradeoff: "None.",
+    }
+}
+
+/// Ollama starts a server of llama.cpp for each model; builds from source have it only if it was built too.
+fn server_of_ollama() -> Words {
+    Words {
+        id: "install-runner",
+        title: "Install Ollama from its own package, or build its llama-server too".to_owned(),
+        rationale: "This `ollama` was built without the server that it starts for each model; the message names the step of the build.".to_owned(),
         tradeoff: "None.",
     }
 }
