@@ -196,8 +196,8 @@ fn decimal(text: &str) -> Option<(u64, u64)> {
 struct Candidate {
     /// `owner/name` or `name`.
     text: String,
-    /// It is a tag of Ollama's library, which stands for a file of its own.
-    ollama: bool,
+    /// It stands for one file of many: a tag of Ollama's library, or a repository of GGUF files.
+    of_files: bool,
 }
 
 /// Frameworks by which Kaggle sorts the files of a model.
@@ -205,7 +205,7 @@ const FRAMEWORKS: &[&str] = &["transformers", "Transformers", "pytorch", "pyTorc
 
 /// What a name may mean, the surest reading first.
 fn candidates(name: &str) -> Vec<Candidate> {
-    let plain = |text: &str| Candidate { text: text.to_owned(), ollama: false };
+    let plain = |text: &str| Candidate { text: text.to_owned(), of_files: false };
     let name: String = name.trim().chars().take(1024).collect::<String>().replace('\\', "/");
     let mut text = name.as_str();
     let mut remote = false;
@@ -243,24 +243,26 @@ fn candidates(name: &str) -> Vec<Candidate> {
         return out;
     }
     if let Some((before, tag)) = last.split_once(':') {
-        let ollama = !remote || text.starts_with("library/");
+        let of_files = !remote || text.starts_with("library/");
         let joined = if tag == "latest" { before.to_owned() } else { format!("{before}:{tag}") };
         let owner = parts.len().checked_sub(2).and_then(|i| parts.get(i));
-        out.extend(owner.map(|owner| Candidate { text: format!("{owner}/{joined}"), ollama }));
-        out.push(Candidate { text: joined, ollama });
+        out.extend(owner.map(|owner| Candidate { text: format!("{owner}/{joined}"), of_files }));
+        out.push(Candidate { text: joined, of_files });
         return out;
     }
+    let of_files = last.to_ascii_lowercase().ends_with("-gguf");
+    let named = |text: &str| Candidate { text: text.to_owned(), of_files };
     match parts.as_slice() {
         [.., owner, last] => {
-            out.push(plain(&format!("{owner}/{last}")));
-            out.push(plain(last));
+            out.push(named(&format!("{owner}/{last}")));
+            out.push(named(last));
             // A folder of checkpoints lies in the folder of the model.
             let inner = ["checkpoint", "snapshot", "final", "merged", "model", "weights", "hf", "resolve", "tree", "main"];
             if inner.iter().any(|word| last.to_ascii_lowercase().starts_with(word)) {
                 out.push(plain(owner));
             }
         }
-        _ => out.push(plain(last)),
+        _ => out.push(named(last)),
     }
     out
 }
@@ -339,8 +341,8 @@ fn finish(mut model: Model, quantization: Option<Quantization>, candidate: &Cand
             model.quantization = Quantization::new(Method::Fp8(Scales::Block { rows: 128, columns: 128 }));
         }
         Some(quantization) => model.quantization = quantization,
-        // Ollama's library serves the medium 4-bit mix unless a tag says otherwise.
-        None if candidate.ollama => {
+        // Ollama's library serves the medium 4-bit mix unless a tag says otherwise, and llama.cpp takes it of a repository.
+        None if candidate.of_files => {
             model.quantization = Mix::parse("Q4_K_M").map_or(Quantization::NONE, |mix| Quantization::new(Method::Gguf(mix)));
         }
         None => {}

@@ -7,9 +7,9 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::memory::device::{Arch, Vendor};
-use crate::memory::format::{Dtype, Quantization};
+use crate::memory::format::{Dtype, Method, Quantization};
 use crate::memory::size::Rate;
-use crate::memory::{Bytes, Device, Model};
+use crate::memory::{Bytes, Device, Model, Origin};
 
 /// An engine whose division of memory is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -274,6 +274,10 @@ impl Plan {
         let length = setup.max_model_len.unwrap_or_else(|| default_length(engine, version, made_for, &mut assumptions));
         let (batch, sequences) = batch(setup, version, length, device);
         let quantization = setup.quantization.unwrap_or(model.quantization);
+        let is_of_files = matches!(model.origin, Origin::Catalogue | Origin::Name) && !model.quantization_is_named;
+        if let (None, true, Some(Method::Gguf(mix))) = (setup.quantization, is_of_files, quantization.method) {
+            assumptions.push(format!("the file in {}, which is taken where none is named", mix.name));
+        }
         let fraction = setup.fraction.unwrap_or_else(|| default_fraction(setup, version, batch, device));
         let (length, batch, sequences) = (length.min(MOST), batch.min(MOST), sequences.min(MOST));
         Plan {

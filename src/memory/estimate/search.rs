@@ -100,7 +100,8 @@ pub fn changes(model: &Model, device: &Device, setup: &Setup) -> Vec<Change> {
         let setup = Setup { cache: Some(CacheFormat::FP8), ..setup.clone() };
         tried.push((flags.cache.to_owned(), "a little accuracy in long contexts", setup));
     }
-    if now.plan.quantization.method.is_none() {
+    // Of GGUF there mostly are files in other mixes.
+    if now.plan.quantization.method.is_none() || engine == Engine::LlamaCpp {
         for word in formats::usual(engine).iter().filter(|word| !matches!(**word, "none" | "F16")) {
             let setup = Setup { quantization: formats::named_for(engine, word), ..setup.clone() };
             // Engines quantize to the others by themselves while they load.

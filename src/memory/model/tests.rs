@@ -103,6 +103,8 @@ fn the_quantization_is_in_the_name() {
     assert_eq!(mix("Qwen_Qwen3-8B-IQ4_XS.gguf"), "IQ4_XS");
     assert_eq!(mix("Qwen3-235B-A22B-UD-Q4_K_XL-00001-of-00003.gguf"), "Q4_K_XL");
     assert_eq!(mix("gemma-3-4b-it-Q4_0.gguf"), "Q4_0");
+    assert_eq!(mix("unsloth/Qwen3-14B-GGUF"), "Q4_K_M");
+    assert_eq!(method("/data/Qwen3-14B-GGUF/model.gguf"), None);
 }
 
 #[test]
