@@ -15,7 +15,7 @@ mod word;
 mod yaml;
 
 pub use edit::Change;
-pub use shell::{Shell, quote, split};
+pub use shell::{Shell, quote, split, split_only};
 pub use word::{Piece, Word};
 
 use crate::case::{Case, Run};

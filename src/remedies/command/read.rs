@@ -1,7 +1,7 @@
 //! From the words of a command line to a [`Command`].
 
 use super::word::{is_secret_name, is_secret_text, is_variable};
-use super::{Argument, Command, Container, Form, Origin, Piece, Program, Source, Trust, Variable, Word, split};
+use super::{Argument, Command, Container, Form, Origin, Piece, Program, Source, Trust, Variable, Word, split_only};
 use crate::remedies::flags::{Kind, Parser, Problem, Table, Version};
 
 /// Programs that run another one.
@@ -270,11 +270,10 @@ fn program(command: &mut Command, wrappers: Vec<Word>, words: &[Word], trust: Tr
         let script = words.get(2).and_then(Word::literal).filter(|_| words.len() == 3);
         let script = script.ok_or_else(|| Problem::Unreadable("the shell's script cannot be read".to_owned()))?;
         // A script of several commands is not one that starts an engine.
-        let one = !script.trim().contains(['\n', ';', '|', '&', '<', '>'])
-            || script.trim().replace("\\\n", " ").lines().count() == 1 && !script.contains([';', '|', '&', '<', '>']);
-        let inner = super::read::command(split(&script)?, trust)?;
-        if !one || inner.container.is_some() || !inner.program.shell.is_empty() {
-            return Err(Problem::Unreadable("the shell's script is more than one command".to_owned()));
+        let several = || Problem::Unreadable("the shell's script is more than one command".to_owned());
+        let inner = super::read::command(split_only(&script)?.ok_or_else(several)?, trust)?;
+        if inner.container.is_some() || !inner.program.shell.is_empty() {
+            return Err(several());
         }
         command.engine = inner.engine;
         command.arguments = inner.arguments;

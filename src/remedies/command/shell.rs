@@ -24,6 +24,20 @@ pub enum Shell {
 /// # Errors
 /// When the text holds what only a shell could resolve, or a quote that is not closed.
 pub fn split(text: &str) -> Result<Vec<Word>, Problem> {
+    Ok(first(text)?.0)
+}
+
+/// The words of the only command in a text; none where there is more in it: another command, a redirection.
+///
+/// # Errors
+/// As [`split`].
+pub fn split_only(text: &str) -> Result<Option<Vec<Word>>, Problem> {
+    let (words, rest) = first(text)?;
+    Ok(rest.trim().is_empty().then_some(words))
+}
+
+/// The words of the first command, and what stands behind it.
+fn first(text: &str) -> Result<(Vec<Word>, String), Problem> {
     if text.len() > MAX_BYTES {
         return Err(unreadable("the command is too long"));
     }
@@ -57,17 +71,21 @@ pub fn split(text: &str) -> Result<Vec<Word>, Problem> {
                 word = Some(vec![Piece::Variable("HOME".to_owned())]);
             }
             '\n' if words.is_empty() && word.is_none() => {}
-            '\n' | ';' | '|' | '&' => break,
+            '\n' | ';' | '|' | '&' => {
+                reader.at -= 1;
+                break;
+            }
             '<' | '>' if reader.peek() == Some('(') => return Err(unreadable("the command has another command run in the place of a word")),
             '<' | '>' => {
                 // `2> file`, `&> file`: what is read or written does not belong to the command.
                 if word.as_ref().is_some_and(|w| matches!(w.as_slice(), [Piece::Text(digit)] if digit.bytes().all(|b| b.is_ascii_digit()))) {
                     word = None;
                 }
+                reader.at -= 1;
                 break;
             }
             '(' | ')' => return Err(unreadable("the command is more than one simple command")),
-            '#' if word.is_none() => break,
+            '#' if word.is_none() => while reader.peek().is_some_and(|c| c != '\n') && reader.next().is_some() {},
             c if c.is_whitespace() => words.extend(word.take().map(|pieces| Word(pieces).joined())),
             c => push(&mut word, c),
         }
@@ -76,7 +94,7 @@ pub fn split(text: &str) -> Result<Vec<Word>, Problem> {
         }
     }
     words.extend(word.map(|pieces| Word(pieces).joined()));
-    Ok(words)
+    Ok((words, reader.chars.get(reader.at..).unwrap_or_default().iter().collect()))
 }
 
 struct Reader {

@@ -224,6 +224,33 @@ fn masking_leaves_printed_commands_as_they_are() {
 }
 
 #[test]
+fn a_script_is_one_command_whatever_its_words_hold() {
+    for script in
+        ["vllm serve a/b", "vllm serve a/b\n", "\n vllm serve \\\n a/b", "vllm serve 'a;b|c' --x \"<&>\"", "vllm serve a\\;b # and so on; or not"]
+    {
+        let command = Command::read(&format!("bash -c {}", quote(&Word::text(script), Shell::Sh).unwrap()), Trust::User).unwrap();
+        assert_eq!(command.engine.as_deref(), Some("vllm"), "{script}");
+        // What a change brings is quoted, twice, and is one word of one command.
+        for value in ["a;b", "a' b; c", "x | y && z > w", "# c", "a\nb"] {
+            let Ok(printed) = written(&command, &[change("--served-model-name", value)]) else { continue };
+            let again = Command::read(&printed, Trust::User).unwrap();
+            assert_eq!(again.value_of("--served-model-name").as_deref(), Some(value), "{printed}");
+        }
+    }
+    for script in [
+        "vllm serve a/b; rm x",
+        "vllm serve a/b &",
+        "vllm serve a/b | tee x",
+        "vllm serve a/b > x",
+        "vllm serve a/b 2>x",
+        "vllm serve a/b\nrm x",
+        "vllm serve a/b # c\nrm x",
+    ] {
+        assert!(Command::read(&format!("bash -c {}", quote(&Word::text(script), Shell::Sh).unwrap()), Trust::User).is_err(), "{script}");
+    }
+}
+
+#[test]
 fn a_log_is_trusted_less_than_a_user() {
     for text in [
         "docker run -v /:/host --privileged vllm/vllm-openai:v0.8.5 --model a/b",
