@@ -764,7 +764,10 @@ fn a_secret_in_the_place_of_any_word_is_masked() {
         ("Authorization: Bearer mF9zB5f4K1JqMxTq", "mF9zB5f4K1JqMxTq"),
         ("ghp_R4nD0mV4lu3Th4tN0b0dyKn0wsAtA11xyzQ", "R4nD0mV4lu3Th4tN0b0dyKn0wsAtA11xyzQ"),
         ("api_key=Vb7nMk2pQx9sTd4w", "Vb7nMk2pQx9sTd4w"),
+        ("nvapi-Xy7Kq2mPz9Lw4Rt8Vb3Nc6Jd1Hs5Gf0A", "Xy7Kq2mPz9Lw4Rt8Vb3Nc6Jd1Hs5Gf0A"),
     ];
+    let forms =
+        [" SECRET", " 'SECRET'", " --SECRET", "=SECRET", " -c'SECRET", " \"SECRET\": ", " [SECRET]", " (SECRET", " SECRET/x", " SECRET:", ",SECRET,"];
     for (at, log) in FIXTURES.iter().enumerate() {
         let log = String::from_utf8_lossy(log);
         let words: Vec<usize> = log.match_indices(char::is_whitespace).map(|(at, _)| at + 1).collect();
@@ -773,17 +776,15 @@ fn a_secret_in_the_place_of_any_word_is_masked() {
             let (secret, body) = secrets[number % secrets.len()];
             let start = words[(number * 7919 + turn * words.len() / EACH) % words.len()];
             let end = log[start..].find(char::is_whitespace).map_or(log.len(), |length| start + length);
-            let poisoned = match number % 3 {
-                0 => format!("{}{secret}{}", &log[..start], &log[end..]),
-                1 => format!("{} {secret}{}", &log[..end], &log[end..]),
-                _ => format!("{}'{secret}'{}", &log[..start], &log[end..]),
-            };
+            let put = forms[(at * EACH + turn) % forms.len()].replace("SECRET", secret);
+            let from = if number % 2 == 0 { start } else { end };
+            let poisoned = format!("{}{put}{}", &log[..from], &log[end..]);
             let Some(report) = analyze(poisoned) else { continue };
             for &format in FORMATS {
                 let text = render(&report, format, false);
                 for part in [&body[..10], &body[body.len() - 10..]] {
                     let at = text.find(part).map(|at| text[text.floor_char_boundary(at.saturating_sub(80))..].chars().take(160).collect::<String>());
-                    assert_eq!(at, None, "{format:?}, word {start} of log {number}");
+                    assert_eq!(at, None, "{format:?}, {put:?} at {from} of log {number}");
                 }
             }
         }

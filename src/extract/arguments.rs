@@ -181,7 +181,7 @@ pub fn python_dict(text: &str) -> Option<Arguments> {
         let Some((next, key)) = quoted(rest) else { break };
         let Some(next) = next.trim_start().strip_prefix(':') else { break };
         let Some((next, value)) = item(next, false) else { break };
-        arguments.set(key.replace('-', "_"), value);
+        arguments.set(with_underscores(&key), value);
         rest = next;
     }
     arguments.engine = if text.contains("non-default args") { Some("vllm") } else { engine_by_names(&arguments) };
@@ -880,7 +880,7 @@ fn container(words: &[String], arguments: &mut Arguments, depth: u8) -> Option<(
             "entrypoint" => entrypoint = Some(value),
             "m" => arguments.container.push(("memory".to_owned(), typed(&value))),
             "gpus" | "shm-size" | "ipc" | "memory" | "memory-swap" | "runtime" | "name" | "device" | "network" | "ulimit" => {
-                arguments.container.push((name.replace('-', "_"), typed(&value)));
+                arguments.container.push((with_underscores(name), typed(&value)));
             }
             _ => {}
         }
@@ -996,7 +996,7 @@ fn flags(words: &[String], positional: Option<&str>, arguments: &mut Arguments) 
         stray = 0;
         let bare = word.trim_start_matches('-');
         let (name, attached) = bare.split_once('=').map_or((bare, None), |(name, value)| (name, Some(value)));
-        let name = name.trim_end_matches([',', '.', ':', ')', '`']).replace('-', "_");
+        let name = with_underscores(name.trim_end_matches([',', '.', ':', ')', '`']));
         if let Some(value) = attached {
             arguments.set(name, typed(value));
             continue;
@@ -1079,8 +1079,8 @@ fn settle_environment(arguments: &mut Arguments) {
                 "HF_MODEL_TRUST_REMOTE_CODE" => Some("trust_remote_code".to_owned()),
                 name => TGI_VARIABLES.contains(&name).then(|| name.to_ascii_lowercase()),
             },
-            Some("llama.cpp") => name.strip_prefix("LLAMA_ARG_").map(str::to_ascii_lowercase),
-            Some("ollama") => name.starts_with("OLLAMA_").then(|| name.to_ascii_lowercase()),
+            Some("llama.cpp") => name.strip_prefix("LLAMA_ARG_").map(in_lower_case),
+            Some("ollama") => name.starts_with("OLLAMA_").then(|| in_lower_case(&name)),
             _ => None,
         };
         match key {
@@ -1176,9 +1176,18 @@ pub fn deployment(arguments: &Arguments) -> Deployed {
     }
 }
 
-/// A secret in the wrong place keeps its form: without it nobody would know it for one.
+/// The name of an argument as Python has it.
+fn with_underscores(name: &str) -> String {
+    if holds_a_secret(name) { name.to_owned() } else { name.replace('-', "_") }
+}
+
 fn in_lower_case(name: &str) -> String {
-    if redact(name).1 > 0 { name.to_owned() } else { name.to_ascii_lowercase() }
+    if holds_a_secret(name) { name.to_owned() } else { name.to_ascii_lowercase() }
+}
+
+/// True for a secret in the place of a name. It keeps its form: without it nobody would know it for one.
+fn holds_a_secret(name: &str) -> bool {
+    redact(name).1 > 0
 }
 
 /// One name for each type; `None` for the model's own.
