@@ -1185,9 +1185,10 @@ fn in_lower_case(name: &str) -> String {
     if holds_a_secret(name) { name.to_owned() } else { name.to_ascii_lowercase() }
 }
 
-/// True for a secret in the place of a name. It keeps its form: without it nobody would know it for one.
+/// True for a secret in the place of a name. It keeps its form: without it nobody would know it for one. Names of flags are
+/// known at a glance.
 fn holds_a_secret(name: &str) -> bool {
-    redact(name).1 > 0
+    !name.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b'-' | b'_')) && redact(name).1 > 0
 }
 
 /// One name for each type; `None` for the model's own.

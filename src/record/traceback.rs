@@ -58,6 +58,11 @@ impl Exception {
         self.class.rsplit('.').next() == Some(name)
     }
 
+    /// True as long as there is no message behind the colon: that of the hub's client begins with blank lines.
+    fn says_nothing(&self) -> bool {
+        matches!(self.text.lines.as_slice(), [(_, line)] if line.trim_end().strip_suffix(':') == Some(self.class.as_str()))
+    }
+
     /// An exception line without frames.
     pub fn bare(number: u64, line: ExceptionLine<'_>) -> Self {
         Exception {
@@ -283,11 +288,11 @@ impl Tracing {
                     self.join(exceptions, link);
                     return true;
                 }
-                if bound {
-                    if begins(text).is_some() {
-                        self.restart(Form::Plain);
-                        return true;
-                    }
+                if bound && begins(text).is_some() {
+                    self.restart(Form::Plain);
+                    return true;
+                }
+                if bound || exceptions.last().is_some_and(Exception::says_nothing) && begins(text).is_none() {
                     self.state = State::Message;
                     return self.push_message(exceptions, number, text, trimmed, bound);
                 }

@@ -1,6 +1,6 @@
 //! Model files: who may have them, where they come from, whether they are whole.
 
-use super::{aid, environment, fix, is_plain_name, text};
+use super::{aid, digits_after, environment, fix, is_plain_name, text};
 use crate::post_mortem::Remedy;
 use crate::remedies::command::Form;
 use crate::remedies::plan::{Occasion, Words};
@@ -94,16 +94,21 @@ fn patience(occasion: &Occasion<'_>) -> Option<Remedy> {
 
 /// A token, where the hub counts requests.
 fn allowance(occasion: &Occasion<'_>) -> Option<Remedy> {
-    if !text(occasion).contains("429") {
+    let text = text(occasion);
+    if !text.contains("429") {
         return None;
     }
-    let remedy = token(occasion)?;
-    Some(Remedy {
-        id: "log-in".to_owned(),
+    let wait = digits_after(text, "Retry after ").map_or(String::new(), |seconds| format!(" It asks for {seconds} seconds of patience."));
+    let words = Words {
+        id: "log-in",
         title: "Ask the hub with a token".to_owned(),
-        rationale: "It counts requests for an account, or else for an address that others share.".to_owned(),
-        ..remedy
-    })
+        rationale: format!(
+            "It counts requests for an account, or else for an address that others share.{wait} `hf auth whoami` says whether a token is used."
+        ),
+        tradeoff: "The token is a secret: keep it out of the command line.",
+    };
+    let command = token(occasion).and_then(|remedy| remedy.command);
+    Some(aid(words, command))
 }
 
 /// The files anew.
