@@ -58,9 +58,12 @@ impl Exception {
         self.class.rsplit('.').next() == Some(name)
     }
 
-    /// True as long as there is no message behind the colon: that of the hub's client begins with blank lines.
+    /// True as long as there is no message behind the colon, or only the status and number of an answer: what the hub's client
+    /// has to say comes behind blank lines.
     fn says_nothing(&self) -> bool {
-        matches!(self.text.lines.as_slice(), [(_, line)] if line.trim_end().strip_suffix(':') == Some(self.class.as_str()))
+        let [(_, line)] = self.text.lines.as_slice() else { return false };
+        let line = line.trim_end();
+        line.strip_suffix(':') == Some(self.class.as_str()) || line.contains(" Error") && line.contains("(Request ID: ") && line.ends_with(')')
     }
 
     /// An exception line without frames.
