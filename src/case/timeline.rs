@@ -35,6 +35,10 @@ pub fn timeline(case: &Case) -> Vec<Event> {
                 duration_ms = duration_ms.or_else(|| u64::try_from(offset - since).ok());
             }
         }
+        // What only introduces a message says nothing.
+        let introduction = if kind == "failed" { fact.place.decisive } else { 0 };
+        let text: Vec<&str> = fact.place.text.lines().skip(introduction).collect();
+        let text = if text.is_empty() { fact.place.text.to_string() } else { text.join("\n") };
         events.push(Event {
             line: fact.place.first_line,
             time: stamp.and_then(|stamp| iso(stamp, case.year)),
@@ -42,7 +46,7 @@ pub fn timeline(case: &Case) -> Vec<Event> {
             offset_ms,
             kind,
             duration_ms,
-            text: shortened(&fact.place.text),
+            text: shortened(&text),
         });
     }
     events.dedup_by(|later, earlier| later.kind == earlier.kind && later.text == earlier.text);
