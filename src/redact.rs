@@ -27,7 +27,7 @@ const MASK: &str = "****";
 /// How deep values are searched for others within them.
 const NESTING: usize = 16;
 /// Bytes around a cut that are searched for a secret that it would go through; the longest are keys in several lines.
-const AROUND: usize = 16 * 1024;
+const AROUND: usize = 8 * 1024;
 
 /// Every match of the rule with this number; the one after the last rule is that of names.
 fn matches(number: usize, text: &str) -> Vec<Groups<'static>> {
