@@ -276,13 +276,20 @@ impl Table {
     }
 }
 
+/// Bytes of the shortest word that may hold a secret with what tells it from others: `pwd=abcd`.
+const SHORTEST_SECRET: usize = 8;
+
 /// A word that a pattern captured. Where the text goes on at once before or behind it, a pattern that knows no secrets may
 /// have taken a part of one, which nobody would know for one; then all of it is taken.
 fn whole_word(flat: &str, from: usize, to: usize) -> Cow<'_, str> {
-    let goes_on = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_graphic() && !b"\"'`,;()[]{}<>".contains(byte));
     let text = flat.as_bytes();
-    let start = if from > 0 && goes_on(text.get(from - 1)) { cut_before(flat, from) } else { from };
-    let end = if goes_on(text.get(to)) { cut_behind(flat, to) } else { to };
+    let goes_on = |byte: &&u8| byte.is_ascii_graphic() && !b"\"'`,;()[]{}<>".contains(*byte);
+    let before = text[..from].iter().rev().take(SHORTEST_SECRET).take_while(goes_on).count();
+    let behind = text[to..].iter().take(SHORTEST_SECRET).take_while(goes_on).count();
+    // No secret is as short as `v0.11.0`.
+    let may_be_a_part = before + (to - from) + behind >= SHORTEST_SECRET;
+    let start = if before > 0 && may_be_a_part { cut_before(flat, from) } else { from };
+    let end = if behind > 0 && may_be_a_part { cut_behind(flat, to) } else { to };
     String::from_utf8_lossy(&text[start..end])
 }
 
