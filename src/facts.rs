@@ -328,8 +328,7 @@ impl Fact {
 
     /// What its message says: the decisive line, without the name of an exception before it.
     pub fn said(&self) -> &str {
-        let text = &self.place.text;
-        let line = text.lines().nth(self.place.decisive).or_else(|| text.lines().last()).unwrap_or("").trim();
+        let line = self.place.text.lines().nth(self.place.decisive).unwrap_or("").trim();
         let message = crate::record::traceback::message_of(line);
         if message.is_empty() { line } else { message }
     }

@@ -12,7 +12,7 @@ use crate::facts::{Attributes, Fact, FactKind, Place, Stage, Strength};
 use crate::pairs::Pairs;
 use crate::post_mortem::Figures;
 use crate::record::header::{Format, trailing_rank};
-use crate::record::traceback::{Exception, Frame, message_of};
+use crate::record::traceback::{Exception, Frame, is_status, message_of};
 use crate::record::{Flat, Record, Text};
 use crate::redact::{cut_before, cut_behind};
 use crate::signatures::{FRAMES, FrameRule, Hit, Parser, Signature, Table, format};
@@ -433,7 +433,8 @@ impl Context<'_> {
         let whole = exception.map_or(&self.record.message, |e| &e.text);
         fact.rank = fact.rank.or_else(|| whole.lines.last().and_then(|(_, line)| trailing_rank(line)).map(|(rank, _)| rank));
         // Counted from the first line that is shown.
-        let row = flat.line_at(anchor).saturating_sub(if is_part { first } else { 0 });
+        // The word that led to the pattern may stand outside of what it matched.
+        let row = flat.line_at(anchor).clamp(first, last) - if is_part { first } else { 0 };
         fact.place.decisive = telling(&shown, row);
         fact.place.text = Arc::from(kept(&shown));
     }
@@ -909,10 +910,9 @@ fn clip(text: &mut String) {
 fn telling(text: &str, found: usize) -> usize {
     let introduces = |line: &str| {
         let said = message_of(line);
-        let is_of_the_hub = said.contains(" Client Error") && said.contains("(Request ID");
         said.is_empty()
             || said.starts_with("terminate called after throwing")
-            || is_of_the_hub
+            || is_status(said)
             || said.contains(" validation error") && said.contains(" for ")
             || said.contains(" panicked at ") && said.ends_with(':')
     };

@@ -123,6 +123,9 @@ pub fn cut_bytes_behind(bytes: &[u8], at: usize) -> usize {
 }
 
 fn secrets_in_bytes_at(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    if at >= bytes.len() {
+        return None;
+    }
     let from = at.saturating_sub(AROUND);
     let part = bytes.get(from..bytes.len().min(at.saturating_add(AROUND)))?;
     // Secrets are of ASCII, and what stands for the rest must be one byte each.
@@ -133,6 +136,9 @@ fn secrets_in_bytes_at(bytes: &[u8], at: usize) -> Option<Range<usize>> {
 
 /// The secret that lies across an offset; where several do, all that they cover.
 fn secrets_at(text: &str, at: usize) -> Option<Range<usize>> {
+    if at >= text.len() {
+        return None;
+    }
     let at = boundary(text, at);
     let from = boundary(text, at.saturating_sub(AROUND));
     let part = text.get(from..boundary(text, at + AROUND))?;

@@ -412,9 +412,7 @@ impl Reader {
             let start = memchr::memrchr(b'\n', &self.block[..end - 1]).map_or(0, |before| before + 1);
             let line = &self.block[start..end];
             let mut line = line.strip_suffix(b"\n").unwrap_or(line).to_vec();
-            if line.len() > bytes / 4 {
-                line.truncate(cut_bytes_before(&line, bytes / 4));
-            }
+            line.truncate(cut_bytes_before(&line, bytes / 4));
             if line.len() > left {
                 break;
             }

@@ -37,8 +37,6 @@ pub fn timeline(case: &Case) -> Vec<Event> {
         }
         // What only introduces a message says nothing.
         let introduction = if kind == "failed" { fact.place.decisive } else { 0 };
-        let text: Vec<&str> = fact.place.text.lines().skip(introduction).collect();
-        let text = if text.is_empty() { fact.place.text.to_string() } else { text.join("\n") };
         events.push(Event {
             line: fact.place.first_line,
             time: stamp.and_then(|stamp| iso(stamp, case.year)),
@@ -46,7 +44,7 @@ pub fn timeline(case: &Case) -> Vec<Event> {
             offset_ms,
             kind,
             duration_ms,
-            text: shortened(&text),
+            text: shortened(&fact.place.text, introduction),
         });
     }
     events.dedup_by(|later, earlier| later.kind == earlier.kind && later.text == earlier.text);
@@ -79,11 +77,16 @@ fn kind_of(fact: &Fact) -> Option<String> {
     Some(kind.to_owned())
 }
 
-fn shortened(text: &str) -> String {
+fn shortened(text: &str, introduction: usize) -> String {
     // A banner is drawn over several lines; what it says is told by one that has words.
     let has_words = |line: &&str| line.chars().filter(|c| c.is_alphanumeric()).count() >= 3;
-    let first = text.lines().next().unwrap_or("");
-    let line = text.lines().find(has_words).unwrap_or(first).trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{2580}'..='\u{259f}'));
+    let first = text.lines().nth(introduction).unwrap_or("");
+    let line = text
+        .lines()
+        .skip(introduction)
+        .find(has_words)
+        .unwrap_or(first)
+        .trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{2580}'..='\u{259f}'));
     match line.char_indices().nth(SHOWN) {
         Some((cut, _)) => format!("{}…", &line[..cut_before(line, cut)]),
         None => line.to_owned(),

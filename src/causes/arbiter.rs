@@ -54,7 +54,7 @@ struct Episode {
     survived: bool,
     /// A request was served right after it.
     served_after: bool,
-    /// What failed last was begun anew before anybody was answered.
+    /// The load that failed was begun anew before anybody was answered.
     retried: bool,
 }
 
@@ -364,8 +364,8 @@ fn candidates(case: &Case, run: &Run, episode: &Episode, course: &Course) -> Vec
         return Vec::new();
     }
     if episode.retried {
-        let answered = episode.facts.iter().copied().rfind(|&i| &*facts[i].rule == "ollama-gin-500");
-        candidates.retain(|&i| answered.is_some_and(|answered| i < answered));
+        let is_of_the_load = |i: usize| !matches!(facts[i].stage.or(case.stages[i]), Some(Stage::Serve | Stage::Prefill | Stage::Decode));
+        candidates.retain(|&i| !is_of_the_load(i));
     }
     // What single requests asked for wrongly breaks no server that is up: what broke it is something else, if there is such.
     if course.was_up && candidates.iter().any(|&i| !is_of_a_client(&facts[i]) && standing(&facts[i]) <= 2) {

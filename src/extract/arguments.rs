@@ -585,7 +585,7 @@ const PROGRAMS: [(&str, Program); 22] = [
 
 /// The command line in a text, wherever it begins.
 pub fn shell_command(text: &str) -> Option<Arguments> {
-    let text = if text.len() <= MAX_COMMAND { text } else { &text[..cut_before(text, MAX_COMMAND)] };
+    let text = &text[..cut_before(text, MAX_COMMAND)];
     let mut starts: Vec<(usize, &str, Program)> = Vec::new();
     for (name, program) in PROGRAMS {
         let mut from = 0;
@@ -880,7 +880,7 @@ fn container(words: &[String], arguments: &mut Arguments, depth: u8) -> Option<(
             "entrypoint" => entrypoint = Some(value),
             "m" => arguments.container.push(("memory".to_owned(), typed(&value))),
             "gpus" | "shm-size" | "ipc" | "memory" | "memory-swap" | "runtime" | "name" | "device" | "network" | "ulimit" => {
-                arguments.container.push((with_underscores(name), typed(&value)));
+                arguments.container.push((name.replace('-', "_"), typed(&value)));
             }
             _ => {}
         }

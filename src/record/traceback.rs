@@ -62,8 +62,7 @@ impl Exception {
     /// has to say comes behind blank lines.
     fn says_nothing(&self) -> bool {
         let [(_, line)] = self.text.lines.as_slice() else { return false };
-        let line = line.trim_end();
-        line.strip_suffix(':') == Some(self.class.as_str()) || line.contains(" Error") && line.contains("(Request ID: ") && line.ends_with(')')
+        line.trim_end().strip_suffix(':') == Some(self.class.as_str()) || is_status(line)
     }
 
     /// An exception line without frames.
@@ -75,6 +74,11 @@ impl Exception {
             ..Exception::default()
         }
     }
+}
+
+/// True for the status and number of an answer, with which the hub's client introduces what it has to say.
+pub fn is_status(line: &str) -> bool {
+    line.contains(" Client Error") && line.contains("(Request ID")
 }
 
 /// The form in which a traceback is printed.
@@ -203,7 +207,7 @@ fn frame_line(text: &str) -> Option<Frame> {
 
 /// The beginning of a text that may be of any length.
 fn clipped(text: &str) -> &str {
-    if text.len() <= MAX_FRAME_TEXT { text } else { &text[..cut_before(text, MAX_FRAME_TEXT)] }
+    &text[..cut_before(text, MAX_FRAME_TEXT)]
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -409,8 +409,7 @@ fn let_it_fit(g: &Ground) -> Option<Remedy> {
 
 /// Whether Ollama's runner for MLX refused the model: it knows no layers on the processor.
 fn is_of_mlx(occasion: &Occasion<'_>) -> bool {
-    let said = occasion.situation.fact.said();
-    said.contains("model requires ") && said.contains(" are available (after ")
+    occasion.situation.fact.word("process") == Some("mlx")
 }
 
 /// The same model for the runner that can split it.

@@ -1,6 +1,6 @@
 //! Memory and storage of the host, and who stopped the server.
 
-use super::{aid, fix, text, weights_on_disk};
+use super::{aid, fix, weights_on_disk};
 use crate::post_mortem::Remedy;
 use crate::remedies::flags::Version;
 use crate::remedies::plan::{Occasion, Words};
@@ -16,8 +16,7 @@ pub(super) fn memory(occasion: &Occasion<'_>) -> Vec<Option<Remedy>> {
 
 /// Windows promises no more memory than RAM and page file hold together, used or not.
 fn larger_page_file(occasion: &Occasion<'_>) -> Option<Remedy> {
-    let text = text(occasion);
-    if !["WinError 1455", "os error 1455", "paging file is too small"].iter().any(|words| text.contains(words)) {
+    if occasion.situation.fact.word("how") != Some("page-file") {
         return None;
     }
     let words = Words {
