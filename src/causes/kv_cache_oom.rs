@@ -136,7 +136,11 @@ fn remedies(s: &Situation<'_>) -> Vec<Remedy> {
     } else if !nothing_left {
         remedies.push(advice("shorter-context", shorter, "One full context must fit; its cache grows with its length.", "Longer prompts and answers are refused."));
     }
+    // Nobody can take more than all.
+    let has_all = deployment(s.case, Some(s.run)).gpu_memory_utilization.is_some_and(|fraction| fraction > 0.99);
+    if !has_all {
     remedies.push(advice("larger-share", share, "What the engine may take above weights and activations becomes cache.", "Less room for peaks and for other programs."));
+    }
     if !nothing_left {
         remedies.push(advice("smaller-cache", "Keep the cache in 8 bits, where the engine and card support it", "It takes half the bytes for each token.", "A little accuracy on long contexts."));
     }

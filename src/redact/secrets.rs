@@ -98,8 +98,9 @@ pub static RULES: [Rule; 27] = [
     ),
 ];
 
-/// The name of an argument whose value is a secret.
-pub const NAME: &str = "(?i)(?:^|[-_.])(?:STRICT|authtoken|token)$";
+/// The name of an argument whose value is a secret, whatever stands before and behind it: a quotation that is not closed
+/// leaves its mark in the name.
+pub const NAME: &str = "(?i)(?:STRICT|(?:^|[^a-z0-9])(?:authtoken|token))[^a-z0-9]*$";
 
 /// A pattern with the lists of names in it.
 pub fn expression(pattern: &str) -> String {

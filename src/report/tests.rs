@@ -724,13 +724,16 @@ fn a_report_is_redacted_everywhere() {
         ("hf_token".to_owned(), json!(secret)),
         ("pad_token".to_owned(), json!("<pad>")),
         ("password".to_owned(), json!(1234)),
+        // Of quotations that were not closed.
+        ("c'api_key".to_owned(), json!("swordfish")),
+        ("hub_token]\"".to_owned(), json!("swordfish")),
         ("env".to_owned(), json!({"HF_TOKEN": secret, "PORT": 80})),
         ("args".to_owned(), json!(["--api-key", "swordfish", "--port", "80"])),
         ("overrides".to_owned(), json!([{secret: 1}])),
     ]
     .into();
-    assert_eq!(redact_report(&mut report), 13);
-    assert_eq!(report.secrets_masked, 13);
+    assert_eq!(redact_report(&mut report), 15);
+    assert_eq!(report.secrets_masked, 15);
     let out = one(Format::Json, report);
     assert!(!out.contains("aBcDeF") && !out.contains("swordfish") && !out.contains("1234,") && out.contains("<pad>"), "{out}");
 }
