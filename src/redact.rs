@@ -339,15 +339,9 @@ pub fn redact_report(report: &mut PostMortem) -> u64 {
             option(&mut remedy.command, c);
             for change in &mut remedy.changes {
                 text(&mut change.flag, c);
-                for side in [&mut change.from, &mut change.to] {
-                    if is_secret_name(&change.flag) {
-                        if let Some(value) = side.as_mut().filter(|v| !is_placeholder(v)) {
-                            MASK.clone_into(value);
-                            *c += 1;
-                        }
-                    } else {
-                        option(side, c);
-                    }
+                let secret = is_secret_name(&change.flag);
+                for side in [&mut change.from, &mut change.to].into_iter().flatten() {
+                    named(secret, side, c);
                 }
             }
         }
@@ -393,21 +387,21 @@ fn option(field: &mut Option<String>, count: &mut u64) {
     }
 }
 
+/// Masks in a value whose name says that it is a secret, or does not.
+fn named(secret: bool, value: &mut String, count: &mut u64) {
+    let before = *count;
+    text(value, count);
+    if secret && *count == before && !is_placeholder(value) {
+        *count += 1;
+        MASK.clone_into(value);
+    }
+}
+
 /// Masks in an argument's value, all of it when its name says so.
 fn value(name: &str, argument: &mut Value, count: &mut u64) {
     let secret = is_secret_name(name);
     match argument {
-        Value::String(s) if secret => {
-            let (masked, found) = redact(s);
-            if found > 0 {
-                *count += found;
-                *s = masked.into_owned();
-            } else if !is_placeholder(s) {
-                *count += 1;
-                MASK.clone_into(s);
-            }
-        }
-        Value::String(s) => text(s, count),
+        Value::String(s) => named(secret, s, count),
         Value::Number(_) if secret => {
             *count += 1;
             *argument = Value::from(MASK);

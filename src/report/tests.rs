@@ -717,7 +717,7 @@ fn a_report_is_redacted_everywhere() {
     report.incidents[0].headline = secret.into();
     report.incidents[0].evidence[0].text = format!("--token {secret}");
     report.incidents[0].remedies[0].command = Some(format!("HF_TOKEN={secret} run"));
-    report.incidents[0].remedies[0].changes = vec![change("--api-key", None, Some("swordfish"))];
+    report.incidents[0].remedies[0].changes = vec![change("--api-key", Some(&format!("<key> {secret}")), Some("swordfish"))];
     report.timeline[0].text = secret.into();
     report.deployment.arguments = [
         ("api_key".to_owned(), json!(["one", "two"])),
@@ -732,8 +732,8 @@ fn a_report_is_redacted_everywhere() {
         ("overrides".to_owned(), json!([{secret: 1}])),
     ]
     .into();
-    assert_eq!(redact_report(&mut report), 15);
-    assert_eq!(report.secrets_masked, 15);
+    assert_eq!(redact_report(&mut report), 16);
+    assert_eq!(report.secrets_masked, 16);
     let out = one(Format::Json, report);
     assert!(!out.contains("aBcDeF") && !out.contains("swordfish") && !out.contains("1234,") && out.contains("<pad>"), "{out}");
 }
