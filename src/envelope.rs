@@ -304,6 +304,10 @@ impl Envelope {
             self.remember_pair(pod, container);
             return Turn::Stripped;
         }
+        // A runtime splits a line anywhere, also within a terminal sequence: its parts are cleaned when they are joined.
+        if let Some(found) = prefix::cri(&piece.text) {
+            return self.prefix(stage, piece, found);
+        }
         clean::clean(&mut piece.text);
         if is_fence(&piece.text) || is_transcript(&piece.text) || markup::is_tags(&piece.text) {
             return Turn::Kept;
@@ -359,6 +363,7 @@ impl Envelope {
         match found.kind {
             Kind::Cri { stderr, partial } => {
                 let stream = if stderr { "stderr" } else { "stdout" };
+                piece.text.truncate(piece.text.trim_end_matches('\r').len());
                 return self.part(stage, piece, stream, partial);
             }
             Kind::Journal => self.journal = Some(Journal { width: found.len, number: piece.number, context: piece.context.clone() }),

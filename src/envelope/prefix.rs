@@ -95,6 +95,14 @@ pub(super) fn find(text: &str, stamped: bool) -> Option<Found> {
     }
 }
 
+/// The prefix that a container runtime puts before each part of a line (CRI).
+pub(super) fn cri(text: &str) -> Option<Found> {
+    let found = rfc3339(text)?;
+    let (stderr, partial, length) = cri_tags(text[found.len..].strip_prefix(' ')?)?;
+    let kind = Kind::Cri { stderr, partial };
+    Some(Found { len: found.len + 1 + length, stamp: Some(found.stamp), kind, ..Found::default() })
+}
+
 /// How many bytes are left of one space, if there is one.
 fn one_space(text: &str, at: usize) -> usize {
     at + usize::from(text.as_bytes().get(at) == Some(&b' '))
@@ -103,6 +111,9 @@ fn one_space(text: &str, at: usize) -> usize {
 /// Lines that begin with an RFC 3339 stamp: CRI, `docker logs -t`, `kubectl logs --timestamps`, journald's and
 /// rsyslog's ISO forms, GitHub Actions. Rust's tracing begins its lines so too, and keeps its stamp.
 fn stamped_line(text: &str, stamped: bool) -> Option<Found> {
+    if let Some(found) = cri(text) {
+        return Some(found);
+    }
     let found = rfc3339(text)?;
     let rest = &text[found.len..];
     let stamp = Some(found.stamp);
@@ -111,10 +122,6 @@ fn stamped_line(text: &str, stamped: bool) -> Option<Found> {
         return Some(Found { len: text.len(), stamp, ..Found::default() });
     }
     let after = rest.strip_prefix(' ')?;
-    if let Some((stderr, partial, length)) = cri_tags(after) {
-        let kind = Kind::Cri { stderr, partial };
-        return Some(Found { len: found.len + 1 + length, stamp, kind, ..Found::default() });
-    }
     if let Some(mut journal) = unit(after, true) {
         journal.len += found.len + 1;
         journal.stamp = stamp;

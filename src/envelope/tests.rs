@@ -269,6 +269,17 @@ fn split_lines_are_joined() {
     let found: Vec<_> = lines(&raw).0.into_iter().map(|l| (l.number, l.last_number, l.text)).collect();
     assert_eq!(found, [(1, 2, "abc".to_owned()), (3, 3, "end".to_owned())]);
 
+    // The cut may go through a terminal sequence, and what no part completes is no text.
+    for at in 1.."\u{1b}[38;5;196m".len() {
+        let (before, behind) = "\u{1b}[38;5;196m".split_at(at);
+        let raw = [
+            format!("2024-11-20T12:00:00.1Z stdout P one{before}"),
+            format!("2024-11-20T12:00:00.2Z stdout F {behind}two{before}"),
+            format!("2024-11-20T12:00:00.3Z stdout P three{before}"),
+        ];
+        assert_eq!(texts(&raw), ["onetwo", "three"], "{at}");
+    }
+
     // Collectors cut the line breaks off.
     let raw: Vec<String> = VLLM.iter().map(|t| json!({"log": t, "stream": "stderr", "time": "2024-11-20T12:00:00Z"}).to_string()).collect();
     check("no breaks", &raw, VLLM);

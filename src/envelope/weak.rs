@@ -376,7 +376,8 @@ impl Weak {
             let number = number?;
             let spaced = self.held.iter().all(|piece| numbered(&piece.text).is_some_and(|n| n.spaced));
             // Counted from nought it is a list of devices rather than of lines.
-            if number.value > 0 && (count >= 4 || count >= 3 && starts(&len)) {
+            let is_line = number.value == first.number;
+            if number.value > 0 && (count >= 4 || count >= 3 && (is_line || starts(&len))) {
                 return Some(Settled::Number { form: Form { sign: number.sign, spaced }, value: number.value, line: first.number });
             }
             return None;
