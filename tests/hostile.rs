@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -752,10 +753,11 @@ fn a_full_standard_output_is_said_and_a_device_stays_one() {
     assert!(fs::read_to_string(&file).unwrap().contains("inference-oom"));
 }
 
-/// A secret in the place of any word of any log, alone or behind what stood there.
+/// A secret in the place of any word of any log, alone or behind what stood there. Which words these are is drawn for each
+/// log by what it holds, so that a new fixture changes no draw among the others; `$EVERY` makes them a hundred times as many.
 #[test]
 fn a_secret_in_the_place_of_any_word_is_masked() {
-    const EACH: usize = 4;
+    let each: u64 = if std::env::var_os("EVERY").is_some() { 400 } else { 4 };
     let secrets = [
         ("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", "qTzWvYbRkLmPdXcNsFgHjKaQwErTyUiOpZ"),
         ("sk-proj-Zk3mQ9vT7xLpR2wN8bYcD4fGhJ6sAeUi", "Zk3mQ9vT7xLpR2wN8bYcD4fGhJ6sAeUi"),
@@ -771,20 +773,25 @@ fn a_secret_in_the_place_of_any_word_is_masked() {
     for (at, log) in FIXTURES.iter().enumerate() {
         let log = String::from_utf8_lossy(log);
         let words: Vec<usize> = log.match_indices(char::is_whitespace).map(|(at, _)| at + 1).collect();
-        for turn in 0..EACH.min(words.len()) {
-            let number = at + turn;
-            let (secret, body) = secrets[number % secrets.len()];
-            let start = words[(number * 7919 + turn * words.len() / EACH) % words.len()];
+        for turn in 0..each {
+            let draw = |what: &str, of: usize| {
+                let mut hasher = DefaultHasher::new();
+                (&log, turn, what).hash(&mut hasher);
+                hasher.finish() as usize % of
+            };
+            let (secret, body) = secrets[draw("secret", secrets.len())];
+            let start = words[draw("word", words.len())];
             let end = log[start..].find(char::is_whitespace).map_or(log.len(), |length| start + length);
-            let put = forms[(at * EACH + turn) % forms.len()].replace("SECRET", secret);
-            let from = if number % 2 == 0 { start } else { end };
+            let put = forms[draw("form", forms.len())].replace("SECRET", secret);
+            let from = [start, end][draw("side", 2)];
             let poisoned = format!("{}{put}{}", &log[..from], &log[end..]);
             let Some(report) = analyze(poisoned) else { continue };
             for &format in FORMATS {
                 let text = render(&report, format, false);
                 for part in [&body[..10], &body[body.len() - 10..]] {
-                    let at = text.find(part).map(|at| text[text.floor_char_boundary(at.saturating_sub(80))..].chars().take(160).collect::<String>());
-                    assert_eq!(at, None, "{format:?}, {put:?} at {from} of log {number}");
+                    let shown =
+                        text.find(part).map(|at| text[text.floor_char_boundary(at.saturating_sub(80))..].chars().take(160).collect::<String>());
+                    assert_eq!(shown, None, "{format:?}, {put:?} at {from} of log {at}");
                 }
             }
         }

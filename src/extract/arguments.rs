@@ -715,6 +715,7 @@ fn environment_only(text: &str) -> Option<Arguments> {
 fn lex(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
+    let (mut began, mut end) = (0, text.len());
     let mut chars = text.char_indices().peekable();
     // Once a quote was found to be open to the end, no later one needs to be looked for.
     let (mut single, mut double) = (true, true);
@@ -758,15 +759,33 @@ fn lex(text: &str) -> Vec<String> {
                     None => current.push(c),
                 }
             }
-            '\n' | ';' | '|' => break,
-            '&' | '>' if word.is_none() || chars.peek().is_none_or(|(_, next)| *next == '&' || next.is_whitespace()) => break,
+            '\n' | ';' | '|' => {
+                end = at;
+                break;
+            }
+            '&' | '>' if word.is_none() || chars.peek().is_none_or(|(_, next)| *next == '&' || next.is_whitespace()) => {
+                end = at;
+                break;
+            }
             '#' if word.is_none() => break,
-            c if c.is_whitespace() => words.extend(word.take()),
+            c if c.is_whitespace() => words.extend(word.take().map(|word| known_as_secret(word, text.get(began..at)))),
             c => word.get_or_insert_default().push(c),
         }
+        if word.is_none() {
+            began = at + c.len_utf8();
+        }
     }
-    words.extend(word);
+    words.extend(word.map(|word| known_as_secret(word, text.get(began..end))));
     words
+}
+
+/// A word, or how it was written where that alone shows that there is a secret in it: behind a letter that the quotation
+/// mark stood after, nobody would know it.
+fn known_as_secret(word: String, written: Option<&str>) -> String {
+    match written {
+        Some(written) if written.len() != word.len() && redact(written).1 > redact(&word).1 => written.to_owned(),
+        _ => word,
+    }
 }
 
 fn quote_end(text: &str, from: usize, quote: char) -> Option<usize> {
@@ -1388,6 +1407,10 @@ mod tests {
             (deployed.engine.as_deref(), deployed.model.as_deref(), deployed.dtype.as_deref()),
             (Some("vllm"), Some("acme/tiny-7b"), Some("float16"))
         );
+        // What only its quote shows to be a secret keeps it.
+        let (found, _) = command("vllm serve acme/tiny-7b -c'sk-abcdefghijklmnop1234567890' --tag x'sk-abcdefghijklmnop1234567890'; y");
+        assert_eq!(value(&found, "tag"), text("x'sk-abcdefghijklmnop1234567890'"));
+        assert!(found.values.iter().all(|(name, _)| redact(name).1 > 0 || !name.contains("abcdef")), "{:?}", found.values);
         assert_eq!(shell_command("docker run hello-world"), None);
         assert_eq!(shell_command("docker run"), None);
     }

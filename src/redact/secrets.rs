@@ -35,7 +35,7 @@ const fn rule(anchors: &'static [&'static str], pattern: &'static str, mask: Mas
 }
 
 /// The rules, in the order in which they are applied: whole blocks and shapes first, names last.
-pub static RULES: [Rule; 27] = [
+pub static RULES: [Rule; 28] = [
     rule(
         &["private key"],
         r"(?P<hint>-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)(?:[\s\S]*?-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s\\,:-]*)",
@@ -57,6 +57,12 @@ pub static RULES: [Rule; 27] = [
     rule(&["akia", "asia", "aroa", "aida"], r"\b(?P<hint>AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b", Mask::Hint),
     rule(&["nvapi-"], r"\b(?P<hint>nvapi-)[A-Za-z0-9_-]{20,}", Mask::Hint),
     rule(&["npm_", "pypi-", "dckr_"], r"\b(?P<hint>npm_|pypi-AgE|dckr_pat_)[A-Za-z0-9_-]{24,}", Mask::Hint),
+    // Behind a letter or digit, as where a quotation mark was taken out, only what is no part of a word.
+    rule(
+        &["hf_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "nvapi-", "sk-"],
+        r"[A-Za-z0-9](?P<hint>hf_|gh[pousr]_|github_pat_|glpat-|nvapi-|sk-(?:proj|svcacct|or-v1|ant-(?:api|admin)\d\d)-)[A-Za-z0-9]{12,}[A-Za-z0-9_-]{8,}",
+        Mask::Random,
+    ),
     rule(&["wandb_v"], r"\b(?P<hint>wandb_v\d_)[A-Za-z0-9_]{20,}", Mask::Hint),
     rule(&["wandb"], r"(?i)wandb(?:[^\n]{0,60}?\b|[a-z_ .]*)(?:api_?key|key|login|netrc)\b[^\n]{0,40}?\b(?P<value>[0-9a-f]{40})\b", Mask::Value),
     rule(

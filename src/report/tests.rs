@@ -624,6 +624,9 @@ fn secrets_are_masked() {
         ("api_key=$A;api_key=$B api_key=hunter2abc", "api_key=$A;api_key=$B api_key=****"),
         ("HF_TOKEN=hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ01234567", "HF_TOKEN=hf_****"),
         ("hf_aBcDeFg…", "hf_****"),
+        // Behind a letter, as where a quotation mark was taken out.
+        ("chf_aBcDeFgHiJkLmNoPqRsTuVwXyZ01234567", "chf_****"),
+        ("eenvapi-aB3dE5fG7hI9jK1lM3nO5pQ7rS9t", "eenvapi-****"),
         ("api_org_aBcDeFgHiJkLmNoPqRsTu1", "api_org_****"),
         ("key sk-ant-api03-aB3dE5fG7hI9jK1lM3nO5pQ7-xyz", "key sk-ant-api03-****"),
         ("sk-proj-aB3dE5fG7hI9jK1lM3nO5pQ7", "sk-proj-****"),
@@ -674,6 +677,7 @@ fn what_is_no_secret_stays() {
         "max_tokens=512, max_total_tokens: 4096, --max-batch-prefill-tokens 4096",
         "bos_token='<s>', eos_token: \"<|endoftext|>\", pad_token_id=128001, unk_token=<unk>",
         "tokenizer='meta-llama/Llama-3.1-8B-Instruct', tokenizer_mode=auto, token_type_ids=None",
+        "model_hf_20240315checkpoint selfhf_transfer_and_more_words risk-proj-of-something-long-2",
         "commit 0123456789abcdef0123456789abcdef01234567 of model-00001-of-00002.safetensors",
         "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "HF_HUB_ENABLE_HF_TRANSFER=1 hf_transfer hf_hub_download hf_quant_config.json",

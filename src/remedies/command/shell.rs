@@ -1,6 +1,7 @@
 //! Reading a shell's command line without running it, and writing one that a shell reads as meant.
 
 use super::word::{Piece, Word};
+use crate::redact::redact;
 use crate::remedies::flags::Problem;
 
 /// Words of one command line beyond this number are refused.
@@ -94,7 +95,12 @@ fn first(text: &str) -> Result<(Vec<Word>, String), Problem> {
         }
     }
     words.extend(word.map(|pieces| Word(pieces).joined()));
-    Ok((words, reader.chars.get(reader.at..).unwrap_or_default().iter().collect()))
+    let (read, rest) = reader.chars.split_at_checked(reader.at).unwrap_or((&reader.chars, &[]));
+    let written = redact(&read.iter().collect::<String>()).1;
+    if written > 0 && written > redact(&words.iter().map(Word::plain).collect::<Vec<_>>().join(" ")).1 {
+        return Err(unreadable("without the quotes a secret in it would not be known for one"));
+    }
+    Ok((words, rest.iter().collect()))
 }
 
 struct Reader {

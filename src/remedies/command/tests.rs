@@ -205,6 +205,9 @@ fn secrets_stay_variables() {
     let printed = written(&read(&format!("HF_TOKEN={secret} vllm serve a/b")), &[]).unwrap();
     assert_eq!(printed, "HF_TOKEN=\"$HF_TOKEN\" vllm serve a/b");
     assert!(Command::read(&format!("vllm serve https://u:{secret}@host/a"), Trust::User).is_err());
+    // Without the quotes the key stands behind a letter, where nothing tells it from the rest of a word.
+    assert!(Command::read("vllm serve a/b --opt x'sk-abcdefghijklmnop1234567890'", Trust::User).is_err());
+    assert!(Command::read("vllm serve a/b; echo x'sk-abcdefghijklmnop1234567890'", Trust::User).is_ok());
     // Nor does a change bring one in, which the printed command would be refused for.
     for (flag, value) in [("model", secret), ("model", "./a.API_KEY=3b"), ("HF_HOME", secret), ("--served-model-name", "a-****")] {
         assert!(matches!(written(&read("vllm serve a/b"), &[change(flag, value)]), Err(Problem::Unsafe { .. })), "{flag} {value}");
