@@ -143,17 +143,26 @@ fn secrets_at(text: &str, at: usize) -> Option<Range<usize>> {
     let from = boundary(text, at.saturating_sub(AROUND));
     let part = text.get(from..boundary(text, at + AROUND))?;
     let mut covered: Option<Range<usize>> = None;
-    for number in applying(part) {
-        let rule = &RULES[number];
-        for found in matches(number, part) {
-            let Some(whole) = found.first().map(|&(_, start, end)| from + start..from + end) else { continue };
-            if whole.start < at && at < whole.end && masked_part(rule.mask, part, &found).is_some() {
-                let (start, end) = covered.map_or((whole.start, whole.end), |c| (c.start.min(whole.start), c.end.max(whole.end)));
-                covered = Some(start..end);
-            }
+    for (whole, _) in secrets_in(part) {
+        let (start, end) = (from + whole.start, from + whole.end);
+        if start < at && at < end {
+            covered = Some(covered.map_or(start..end, |c| c.start.min(start)..c.end.max(end)));
         }
     }
     covered
+}
+
+/// The secrets of a text: for each all that shows it, and what of that is masked.
+pub fn secrets_in(text: &str) -> Vec<(Range<usize>, Range<usize>)> {
+    let mut secrets = Vec::new();
+    for number in applying(text) {
+        for found in matches(number, text) {
+            if let (Some(&(_, first, last)), Some((start, end, _))) = (found.first(), masked_part(RULES[number].mask, text, &found)) {
+                secrets.push((first..last, start..end));
+            }
+        }
+    }
+    secrets
 }
 
 /// The next character's beginning at or before an offset.

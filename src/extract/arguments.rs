@@ -2,13 +2,15 @@
 //!
 //! A dump may break off anywhere: what was read before the break is kept, a value that the break may have shortened is not.
 
+use std::ops::Range;
+
 use nom::bytes::complete::{tag, take_while, take_while1};
 use nom::character::complete::{char, digit1, multispace0, one_of};
 use nom::combinator::{opt, recognize};
 use nom::sequence::pair;
 use nom::{IResult, Parser as _};
 
-use crate::redact::{cut_before, redact};
+use crate::redact::{cut_before, redact, secrets_in};
 
 /// How deep values may nest; what is deeper is kept as text.
 const MAX_DEPTH: u8 = 64;
@@ -715,6 +717,7 @@ fn environment_only(text: &str) -> Option<Arguments> {
 fn lex(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
+    let secrets = secrets_in(text);
     let (mut began, mut end) = (0, text.len());
     let mut chars = text.char_indices().peekable();
     // Once a quote was found to be open to the end, no later one needs to be looked for.
@@ -768,24 +771,30 @@ fn lex(text: &str) -> Vec<String> {
                 break;
             }
             '#' if word.is_none() => break,
-            c if c.is_whitespace() => words.extend(word.take().map(|word| known_as_secret(word, text.get(began..at)))),
+            c if c.is_whitespace() => words.extend(word.take().map(|word| with_context(word, text, began..at, &secrets))),
             c => word.get_or_insert_default().push(c),
         }
         if word.is_none() {
             began = at + c.len_utf8();
         }
     }
-    words.extend(word.map(|word| known_as_secret(word, text.get(began..end))));
+    words.extend(word.map(|word| with_context(word, text, began..end, &secrets)));
     words
 }
 
-/// A word, or how it was written where that alone shows that there is a secret in it: behind a letter that the quotation
-/// mark stood after, nobody would know it.
-fn known_as_secret(word: String, written: Option<&str>) -> String {
-    match written {
-        Some(written) if written.len() != word.len() && redact(written).1 > redact(&word).1 => written.to_owned(),
-        _ => word,
+/// A word, or as much of the text around it as shows that there is a secret in it: by itself, behind a letter that a quotation
+/// mark stood after, or without `Authorization: Bearer` before it, nobody would know it for one.
+fn with_context(word: String, text: &str, written: Range<usize>, secrets: &[(Range<usize>, Range<usize>)]) -> String {
+    for (whole, secret) in secrets.iter().filter(|(_, secret)| secret.start < written.end && written.start < secret.end) {
+        let part = text.get(secret.start.max(written.start)..secret.end.min(written.end)).unwrap_or("");
+        // What a flag before it says needs no words: the value will have the flag's name.
+        let is_flagged =
+            text.get(whole.clone()).is_some_and(|whole| whole.trim_start_matches(|c: char| !c.is_ascii_alphanumeric() && c != '-').starts_with('-'));
+        if !part.is_empty() && !is_flagged && redact(&word).0.contains(part) {
+            return text.get(whole.start.min(written.start)..whole.end.max(written.end)).map_or(word, str::to_owned);
+        }
     }
+    word
 }
 
 fn quote_end(text: &str, from: usize, quote: char) -> Option<usize> {
@@ -1407,6 +1416,10 @@ mod tests {
             (deployed.engine.as_deref(), deployed.model.as_deref(), deployed.dtype.as_deref()),
             (Some("vllm"), Some("acme/tiny-7b"), Some("float16"))
         );
+        // So does what only the words before it show to be one.
+        let (found, _) = command("vllm serve acme/tiny-7b --header -c'Authorization: Bearer mF9zB5f4K1JqMxTq --api-key abc");
+        assert!(found.values.iter().all(|(_, value)| !matches!(value, Value::Str(text) if redact(text).0.contains("mF9z"))), "{:?}", found.values);
+        assert_eq!(value(&found, "api_key"), text("abc"));
         // What only its quote shows to be a secret keeps it.
         let (found, _) = command("vllm serve acme/tiny-7b -c'sk-abcdefghijklmnop1234567890' --tag x'sk-abcdefghijklmnop1234567890'; y");
         assert_eq!(value(&found, "tag"), text("x'sk-abcdefghijklmnop1234567890'"));
