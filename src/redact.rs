@@ -153,7 +153,7 @@ fn secrets_at(text: &str, at: usize) -> Option<Range<usize>> {
 }
 
 /// The secrets of a text: for each all that shows it, and what of that is masked.
-pub fn secrets_in(text: &str) -> Vec<(Range<usize>, Range<usize>)> {
+pub(crate) fn secrets_in(text: &str) -> Vec<(Range<usize>, Range<usize>)> {
     let mut secrets = Vec::new();
     for number in applying(text) {
         for found in matches(number, text) {

@@ -718,7 +718,7 @@ fn lex(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let secrets = secrets_in(text);
-    let (mut began, mut end) = (0, text.len());
+    let (mut began, mut end, mut told) = (0, text.len(), 0);
     let mut chars = text.char_indices().peekable();
     // Once a quote was found to be open to the end, no later one needs to be looked for.
     let (mut single, mut double) = (true, true);
@@ -771,30 +771,35 @@ fn lex(text: &str) -> Vec<String> {
                 break;
             }
             '#' if word.is_none() => break,
-            c if c.is_whitespace() => words.extend(word.take().map(|word| with_context(word, text, began..at, &secrets))),
+            c if c.is_whitespace() => words.extend(word.take().and_then(|word| with_context(word, text, began..at, &secrets, &mut told))),
             c => word.get_or_insert_default().push(c),
         }
         if word.is_none() {
             began = at + c.len_utf8();
         }
     }
-    words.extend(word.map(|word| with_context(word, text, began..end, &secrets)));
+    words.extend(word.and_then(|word| with_context(word, text, began..end, &secrets, &mut told)));
     words
 }
 
 /// A word, or as much of the text around it as shows that there is a secret in it: by itself, behind a letter that a quotation
-/// mark stood after, or without `Authorization: Bearer` before it, nobody would know it for one.
-fn with_context(word: String, text: &str, written: Range<usize>, secrets: &[(Range<usize>, Range<usize>)]) -> String {
+/// mark stood after, or without `Authorization: Bearer` before it, nobody would know it for one. Nothing for what such a text
+/// has told already, up to where it ends.
+fn with_context(word: String, text: &str, written: Range<usize>, secrets: &[(Range<usize>, Range<usize>)], told: &mut usize) -> Option<String> {
+    if written.end <= *told {
+        return None;
+    }
     for (whole, secret) in secrets.iter().filter(|(_, secret)| secret.start < written.end && written.start < secret.end) {
         let part = text.get(secret.start.max(written.start)..secret.end.min(written.end)).unwrap_or("");
         // What a flag before it says needs no words: the value will have the flag's name.
         let is_flagged =
             text.get(whole.clone()).is_some_and(|whole| whole.trim_start_matches(|c: char| !c.is_ascii_alphanumeric() && c != '-').starts_with('-'));
         if !part.is_empty() && !is_flagged && redact(&word).0.contains(part) {
-            return text.get(whole.start.min(written.start)..whole.end.max(written.end)).map_or(word, str::to_owned);
+            *told = whole.end.max(written.end);
+            return text.get(whole.start.min(written.start)..*told).map(str::to_owned);
         }
     }
-    word
+    Some(word)
 }
 
 fn quote_end(text: &str, from: usize, quote: char) -> Option<usize> {
@@ -1420,6 +1425,9 @@ mod tests {
         let (found, _) = command("vllm serve acme/tiny-7b --header -c'Authorization: Bearer mF9zB5f4K1JqMxTq --api-key abc");
         assert!(found.values.iter().all(|(_, value)| !matches!(value, Value::Str(text) if redact(text).0.contains("mF9z"))), "{:?}", found.values);
         assert_eq!(value(&found, "api_key"), text("abc"));
+        let key = format!("vllm serve acme/tiny-7b -----BEGIN PRIVATE KEY-----{}", " MIIE".repeat(1500));
+        assert!(command(&key).0.values.iter().map(|(name, _)| name.len()).sum::<usize>() < key.len());
+        assert!(lex(&key).iter().map(String::len).sum::<usize>() <= 2 * key.len());
         // What only its quote shows to be a secret keeps it.
         let (found, _) = command("vllm serve acme/tiny-7b -c'sk-abcdefghijklmnop1234567890' --tag x'sk-abcdefghijklmnop1234567890'; y");
         assert_eq!(value(&found, "tag"), text("x'sk-abcdefghijklmnop1234567890'"));
